@@ -1,0 +1,17 @@
+"""CLIP as it is: similarity of patch tokens with prompt ensembles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from zsad.hookspecs import hookimpl
+from zsad.specs import RecipeSpec
+
+zsad_api = 1
+
+
+@hookimpl
+def zsad_recipes() -> Iterator[RecipeSpec]:
+    """Yield the baseline, with plain and with v-v attention."""
+    yield RecipeSpec("clip-baseline", "zsad_plugins.clip_baseline:recipe.yaml")
+    yield RecipeSpec("clip-baseline@vv", "zsad_plugins.clip_baseline:vv.yaml")

@@ -1,0 +1,62 @@
+"""Options of the standard parts."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from zsad.backbones.profiles import Depth, DepthValue
+from zsad.options import Options
+
+
+class SelfAttentionOptions(Options):
+    """Options of ``standard.self_attention``."""
+
+    pairs: tuple[Literal["qq", "kk", "vv"], ...] = Field(("vv",), min_length=1)
+    """Projections whose self-similarities are summed."""
+    start: DepthValue = Depth(fraction="1/4")
+    """First refined block."""
+
+
+class TemplatesOptions(Options):
+    """Options of ``standard.templates``."""
+
+    words: str = "zsad_prompts:winclip.yaml"
+    """Resource with ``normal`` and ``abnormal`` states and ``templates``; ``{}`` marks the object."""
+    normalize_each: bool = True
+    """Normalise every sentence's feature before the mean over a state's sentences."""
+    normal_prompts: tuple[str, ...] = ()
+    """Own sentences for the normal state, instead of the states in templates."""
+    abnormal_prompts: tuple[str, ...] = ()
+    """Own sentences for the abnormal state, instead of the states in templates."""
+
+
+class CosineOptions(Options):
+    """Options of ``standard.cosine``."""
+
+    temperature: float = Field(0.01, gt=0)
+    """Divisor of the cosines; CLIP's own logit scale of 100 is 0.01."""
+
+
+class UpsampleOptions(Options):
+    """Options of ``standard.upsample``."""
+
+    mode: Literal["bilinear", "nearest"] = "bilinear"
+    """Interpolation."""
+    align_corners: bool = False
+    """Whether corner tokens lie on corner pixels (bilinear only)."""
+
+
+class FuseOptions(Options):
+    """Options of ``standard.fuse``."""
+
+    how: Literal["mean", "sum"] = "mean"
+    """How the score sets of several taps are joined."""
+
+
+class GaussianOptions(Options):
+    """Options of ``standard.gaussian``."""
+
+    sigma: float = Field(4.0, gt=0)
+    """Standard deviation in pixels."""

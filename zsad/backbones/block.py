@@ -1,0 +1,118 @@
+"""A transformer block over weights that are loaded already: plain Linears, fused attention, no hooks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from zsad.backbones.profiles import Activation
+
+
+def quick_gelu(x: Tensor) -> Tensor:
+    """Return ``x * sigmoid(1.702 x)``, the activation of OpenAI's CLIP."""
+    return x * torch.sigmoid(1.702 * x)
+
+
+ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {"quick_gelu": quick_gelu, "gelu": F.gelu}
+
+
+class Block(nn.Module):
+    """Pre-LN residual attention block with separate projections, so that adapters have names to target.
+
+    Attributes:
+        heads: Number of attention heads.
+        activation: Activation of the MLP.
+    """
+
+    def __init__(
+        self,
+        *,
+        ln_1: nn.LayerNorm,
+        q_proj: nn.Linear,
+        k_proj: nn.Linear,
+        v_proj: nn.Linear,
+        out_proj: nn.Linear,
+        ln_2: nn.LayerNorm,
+        fc1: nn.Linear,
+        fc2: nn.Linear,
+        heads: int,
+        activation: Activation,
+    ) -> None:
+        super().__init__()
+        self.ln_1, self.ln_2 = ln_1, ln_2
+        self.q_proj, self.k_proj, self.v_proj, self.out_proj = q_proj, k_proj, v_proj, out_proj
+        self.fc1, self.fc2 = fc1, fc2
+        self.heads = heads
+        self.activation = activation
+
+    def with_activation(self, activation: Activation) -> Block:
+        """Return a block over the same parameters with another activation."""
+        return Block(
+            ln_1=self.ln_1, q_proj=self.q_proj, k_proj=self.k_proj, v_proj=self.v_proj,
+            out_proj=self.out_proj, ln_2=self.ln_2, fc1=self.fc1, fc2=self.fc2,
+            heads=self.heads, activation=activation,
+        )  # fmt: skip
+
+    def split(self, x: Tensor) -> Tensor:
+        """Split [B, T, D] into heads [B, heads, T, D / heads]."""
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+    def merge(self, x: Tensor) -> Tensor:
+        """Join heads [B, heads, T, d] to [B, T, heads * d]."""
+        return x.transpose(1, 2).flatten(-2)
+
+    def mlp(self, x: Tensor) -> Tensor:
+        """Return the MLP's output for [B, T, D], without the residual."""
+        return self.fc2(ACTIVATIONS[self.activation](self.fc1(x)))  # type: ignore[no-any-return]
+
+    def forward(self, x: Tensor, *, causal: bool = False) -> Tensor:
+        """Return the block's output for [B, T, D]."""
+        y = self.ln_1(x)
+        q, k, v = (self.split(proj(y)) for proj in (self.q_proj, self.k_proj, self.v_proj))
+        x = x + self.out_proj(self.merge(F.scaled_dot_product_attention(q, k, v, is_causal=causal)))
+        return x + self.mlp(self.ln_2(x))
+
+
+class BlockState:
+    """One block of one pass, as refined streams see it: every attention is computed at most once.
+
+    Attributes:
+        block: The block.
+        input: Ordinary stream before the block, [B, T, D].
+        after_attention: Ordinary stream after attention, before the MLP.
+        output: Ordinary stream after the block.
+        auxiliary: Side inputs of the pass by name.
+    """
+
+    def __init__(
+        self, block: Block, x: Tensor, auxiliary: Mapping[str, Tensor], counts: Counter[str]
+    ) -> None:
+        self.block = block
+        self.auxiliary = auxiliary
+        self.input = x
+        self._counts = counts
+        self._attended: dict[str, Tensor] = {}
+        normed = block.ln_1(x)
+        self._projected = {
+            "q": block.split(block.q_proj(normed)),
+            "k": block.split(block.k_proj(normed)),
+            "v": block.split(block.v_proj(normed)),
+        }
+        self.after_attention = x + self.project(self.attend("qk"))
+        self.output = self.after_attention + block.mlp(block.ln_2(self.after_attention))
+
+    def attend(self, pair: str) -> Tensor:
+        """Return softmax(a b^T / sqrt(d)) v per head, [B, heads, T, d], for a pair such as ``"vv"``."""
+        if pair not in self._attended:
+            self._counts[f"attention:{pair}"] += 1
+            a, b = (self._projected[letter] for letter in pair)
+            self._attended[pair] = F.scaled_dot_product_attention(a, b, self._projected["v"])
+        return self._attended[pair]
+
+    def project(self, heads: Tensor) -> Tensor:
+        """Merge heads [B, heads, T, d] and apply the out-projection: [B, T, D]."""
+        return self.block.out_proj(self.block.merge(heads))  # type: ignore[no-any-return]

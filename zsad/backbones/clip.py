@@ -1,0 +1,115 @@
+"""A CLIP-family backbone: frozen towers over shared weights, one view of them per profile."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from zsad.backbones.profiles import TextProfile, TowerProfile
+from zsad.backbones.text import TextTower, TextWeights
+from zsad.backbones.vision import VisionTower, VisionWeights
+
+
+@dataclass(frozen=True)
+class BackboneCard:
+    """What is known of a backbone's weights.
+
+    Attributes:
+        name: As the user wrote it.
+        trained_on: What the weights were trained on, in words; "not stated" where nobody knows.
+        saw_anomaly_labels: Whether the training data carried anomaly labels or masks.
+        licence: Licence of the weights, in words.
+    """
+
+    name: str
+    trained_on: str
+    saw_anomaly_labels: bool = False
+    licence: str = "not stated"
+
+
+class ClipBackbone:
+    """Vision and text weights, loaded once; towers of any profile are views of them.
+
+    Attributes:
+        card: What is known of the weights.
+        arch: Architecture name, by which recipes know the backbones they were published on.
+        mean: Channel means of the image normalisation.
+        std: Channel deviations of the image normalisation.
+        native_profile: The vision numerics that the weights were trained with.
+        native_text_profile: The text numerics that the weights were trained with, or None.
+        device: Where the weights are.
+    """
+
+    def __init__(
+        self,
+        *,
+        card: BackboneCard,
+        arch: str,
+        vision: VisionWeights,
+        text: TextWeights | None,
+        tokenizer: Callable[[Sequence[str]], Tensor] | None,
+        mean: tuple[float, float, float],
+        std: tuple[float, float, float],
+        native_profile: TowerProfile,
+        native_text_profile: TextProfile | None,
+        digest: Callable[[], str],
+        device: torch.device,
+    ) -> None:
+        self.card = card
+        self.arch = arch
+        self.mean, self.std = mean, std
+        self.native_profile = native_profile
+        self.native_text_profile = native_text_profile
+        self.device = device
+        self._vision, self._text, self._tokenizer = vision, text, tokenizer
+        self._digest = digest
+        self._vision_towers: dict[TowerProfile, VisionTower] = {}
+        self._text_towers: dict[TextProfile, TextTower] = {}
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of the weights, independent of the file format they came in."""
+        return self._digest()
+
+    def vision_tower(self, profile: TowerProfile | None = None) -> VisionTower:
+        """Return the tower of a profile, by default the native one; equal profiles share a tower."""
+        profile = profile or self.native_profile
+        if profile not in self._vision_towers:
+            self._vision_towers[profile] = VisionTower(self._vision, profile).eval()
+        return self._vision_towers[profile]
+
+    def text_tower(self, profile: TextProfile | None = None) -> TextTower | None:
+        """Return the text tower of a profile, or None for a backbone without text."""
+        profile = profile or self.native_text_profile
+        if self._text is None or self._tokenizer is None or profile is None:
+            return None
+        if profile not in self._text_towers:
+            self._text_towers[profile] = TextTower(self._text, profile, self._tokenizer).eval()
+        return self._text_towers[profile]
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """What parts may require of the backbone: ``cls_token``, ``text``, ``causal_text``."""
+        found = {"cls_token"}
+        if self.native_text_profile is not None:
+            found.add("text")
+            if self.native_text_profile.causal:
+                found.add("causal_text")
+        return frozenset(found)
+
+
+def state_digest(state: Mapping[str, Tensor]) -> str:
+    """Return the sha256 of named tensors: names, shapes and float32 values, in name order."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        tensor = state[name].detach().to("cpu")
+        if tensor.is_floating_point():
+            tensor = tensor.float()
+        digest.update(f"{name}{tuple(tensor.shape)}".encode())
+        digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,103 @@
+"""The grammar of backbone names, without torch."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from zsad.errors import InputError, nearest
+
+FORMS = "ARCH:PRETRAINED, ARCH@/path/to/file, ARCH@random:SEED or hf-hub:REPOSITORY"
+
+
+@dataclass(frozen=True)
+class BackboneName:
+    """A parsed backbone name.
+
+    Attributes:
+        text: As written.
+        arch: open_clip architecture, ``hf-hub:...``, or a path to a model-config JSON.
+        pretrained: open_clip's tag, or None.
+        file: Local weights, or None.
+        seed: Seed of random weights, or None.
+    """
+
+    text: str
+    arch: str
+    pretrained: str | None = None
+    file: Path | None = None
+    seed: int | None = None
+
+    @property
+    def config(self) -> Path | None:
+        """The model-config file, where ARCH is a path to one."""
+        return Path(self.arch) if self.arch.endswith(".json") else None
+
+    @property
+    def short(self) -> str:
+        """The architecture's name, without folders."""
+        return Path(self.arch).stem if self.config else self.arch
+
+
+@cache
+def open_clip_archs() -> tuple[str, ...]:
+    """Return the architecture names that open_clip knows, read from its files without importing it."""
+    spec = find_spec("open_clip")
+    if spec is None or not spec.submodule_search_locations:
+        return ()
+    folder = Path(spec.submodule_search_locations[0]) / "model_configs"
+    return tuple(sorted(path.stem for path in folder.glob("*.json")))
+
+
+def parse_backbone(text: str) -> BackboneName:
+    """Parse ``ARCH:PRETRAINED``, ``ARCH@FILE``, ``ARCH@random:SEED`` or ``hf-hub:REPOSITORY``.
+
+    Raises:
+        InputError: Not of that form, an unknown architecture, or a missing file.
+    """
+    if text.startswith("hf-hub:"):
+        return BackboneName(text, text)
+    arch, at, source = text.partition("@")
+    tag: str | None = None
+    if not at:
+        arch, _, tag = text.partition(":")
+    arch = arch.replace("/", "-") if not arch.endswith(".json") else arch
+    _check_arch(arch, text)
+    if not at:
+        if not tag:
+            raise InputError(
+                f"backbone '{text}' names no weights; write {FORMS}, for example {arch}:openai, "
+                f"or {arch}@random:0 to time it"
+            )
+        return BackboneName(text, arch, pretrained=tag)
+    if source.startswith("random:"):
+        seed = source.removeprefix("random:")
+        if not seed.isdecimal():
+            raise InputError(f"backbone '{text}': the seed after 'random:' has to be a whole number")
+        return BackboneName(text, arch, seed=int(seed))
+    file = Path(source).expanduser()
+    if not file.is_file():
+        raise InputError(f"backbone '{text}': there is no weights file {file}")
+    return BackboneName(text, arch, file=file)
+
+
+def _check_arch(arch: str, text: str) -> None:
+    if not arch.endswith(".json"):
+        if arch not in open_clip_archs():
+            raise InputError(
+                f"unknown backbone '{text}'{nearest(arch, open_clip_archs())} (a backbone is {FORMS}, or a "
+                "name that 'zsad backbones' lists)"
+            )
+        return
+    try:
+        config = json.loads(Path(arch).read_text())
+    except OSError as error:
+        raise InputError(f"cannot read the model config {arch}: {error.strerror}") from error
+    except ValueError as error:
+        raise InputError(f"the model config {arch} is not valid JSON: {error}") from error
+    missing = {"embed_dim", "vision_cfg", "text_cfg"} - set(config if isinstance(config, dict) else ())
+    if missing:
+        raise InputError(f"the model config {arch} is not in open_clip's form: it lacks {sorted(missing)}")

@@ -1,0 +1,207 @@
+"""Load CLIP models by open_clip, from a hub, from a local file, or with random weights."""
+
+from __future__ import annotations
+
+import json
+import logging
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import torch
+from open_clip.convert import convert_state_dict
+from open_clip.model import convert_to_custom_text_state_dict
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from zsad.backbones.clip import BackboneCard, ClipBackbone, state_digest
+from zsad.backbones.hub import hub_errors
+from zsad.backbones.names import BackboneName
+from zsad.backbones.open_clip_weights import native_tower_profile, normalisation, text_weights, vision_weights
+from zsad.errors import InputError, nearest
+
+OPENAI_MARKS = {"input_resolution", "context_length", "vocab_size"}
+"""Scalars that only OpenAI's own files hold; their weights were trained with QuickGELU."""
+
+
+def load_open_clip(name: BackboneName, device: torch.device, dtype: torch.dtype) -> ClipBackbone:
+    """Load an open_clip model as a backbone.
+
+    Raises:
+        InputError: Unknown tag, unreadable file, or weights of another architecture.
+        ZsadError: The hub cannot be reached.
+    """
+    model, card = create_module(name)
+    return from_open_clip(model.eval(), name, card, device, dtype)
+
+
+def from_open_clip(
+    model: nn.Module, name: BackboneName, card: BackboneCard, device: torch.device, dtype: torch.dtype
+) -> ClipBackbone:
+    """Build a backbone over the weights of a loaded open_clip module, which stays as it is.
+
+    Where device and dtype agree, every weight is a view of the module's own.
+    """
+    precision = str(dtype).removeprefix("torch.")
+    moved = device.type != "cpu" or dtype != torch.float32
+    # A moved backbone lets the loaded module go, so its hash is taken now.
+    known = state_digest(model.state_dict()) if moved else None
+    vision, activation = vision_weights(model, device, dtype)
+    text, text_profile = text_weights(model, device, dtype)
+    mean, std = normalisation(model)
+    return ClipBackbone(
+        card=card,
+        arch=name.short,
+        vision=vision,
+        text=text,
+        tokenizer=_tokenizer(name, text_profile.context_length),
+        mean=mean,
+        std=std,
+        native_profile=native_tower_profile(activation, precision),
+        native_text_profile=text_profile,
+        digest=(lambda: known) if known is not None else (lambda: state_digest(model.state_dict())),
+        device=device,
+    )
+
+
+def create_module(name: BackboneName) -> tuple[nn.Module, BackboneCard]:
+    """Return the open_clip module of a name, and what is known of its weights.
+
+    Raises:
+        InputError: Unknown tag, unreadable file, or weights of another architecture.
+        ZsadError: The hub cannot be reached.
+    """
+    if name.seed is not None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(name.seed)
+            model = _empty(name)
+        return model, BackboneCard(name.text, "nothing: random weights, for timing only")
+    if name.file is not None:
+        state, openai = read_state_dict(name.file)
+        model = _empty(name, quick_gelu=True if openai else None)
+        load_state(model, state, f"{name.file}", name.short)
+        trained = "OpenAI's WIT (400 million image-text pairs)" if openai else f"not stated (file {name.file.name})"
+        return model, BackboneCard(name.text, trained)
+    if name.pretrained is not None:
+        tags = open_clip.list_pretrained_tags_by_model(name.arch)
+        if name.pretrained not in tags:
+            raise InputError(
+                f"open_clip has no weights '{name.pretrained}' for {name.arch}"
+                f"{nearest(name.pretrained, tags)} (it has: {', '.join(tags) or 'none'})"
+            )
+    where = f"{name.arch}@/path/to/file" if name.pretrained else "ARCH@/path/to/file"
+    with hub_errors(name.text, f"pass --backbone {where}"), _quiet():
+        model = open_clip.create_model(name.arch, pretrained=name.pretrained)
+    return model, BackboneCard(name.text, f"see open_clip's entry for {name.text}")
+
+
+def _empty(name: BackboneName, quick_gelu: bool | None = None) -> nn.Module:
+    """Return the architecture with freshly drawn weights."""
+    config: dict[str, Any] = (
+        json.loads(name.config.read_text()) if name.config else dict(open_clip.get_model_config(name.arch))
+    )
+    if quick_gelu is not None:
+        config["quick_gelu"] = quick_gelu
+    custom = config.pop("custom_text", False) or "hf_model_name" in config["text_cfg"]
+    if config.pop("multimodal_cfg", None) is not None:
+        raise InputError(f"{name.short} is a captioning model (CoCa); use a CLIP of the ViT family")
+    kind = open_clip.CustomTextCLIP if custom else open_clip.CLIP
+    try:
+        model: nn.Module = kind(**config)
+    except (TypeError, ValueError, AssertionError) as error:
+        raise InputError(f"open_clip cannot build {name.short} from its config: {error}") from error
+    return model
+
+
+def read_state_dict(path: Path) -> tuple[dict[str, Tensor], bool]:
+    """Read a state dict in safetensors, open_clip or OpenAI form; never by unrestricted pickle.
+
+    Returns:
+        The tensors, and whether the file is one of OpenAI's own.
+
+    Raises:
+        InputError: Not a state dict.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            loaded: Any = load_file(path)
+        else:
+            loaded = _load_torch(path)
+    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
+        raise InputError(f"{path} is not a readable weights file: {_first_line(error)}") from error
+    if isinstance(loaded, Mapping) and isinstance(loaded.get("state_dict"), Mapping):
+        loaded = loaded["state_dict"]
+    if not isinstance(loaded, Mapping) or not any(isinstance(value, Tensor) for value in loaded.values()):
+        raise InputError(f"{path} holds no state dict of tensors")
+    openai = set(loaded) >= OPENAI_MARKS
+    state = {
+        str(key).removeprefix("module."): value.float() if value.is_floating_point() else value
+        for key, value in loaded.items()
+        if isinstance(value, Tensor) and key not in OPENAI_MARKS
+    }
+    return state, openai
+
+
+def _load_torch(path: Path) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except RuntimeError as error:
+        if "TorchScript" not in str(error):
+            raise
+    # OpenAI publishes TorchScript archives: their own restricted unpickler, and none of their code is run.
+    return dict(torch.jit.load(path, map_location="cpu").state_dict())
+
+
+def load_state(model: nn.Module, state: dict[str, Tensor], source: str, arch: str) -> None:
+    """Load tensors into an open_clip module.
+
+    Raises:
+        InputError: Keys or shapes are those of another architecture.
+    """
+    state = convert_state_dict(model, state)
+    if "positional_embedding" in state and not hasattr(model, "positional_embedding"):
+        state = convert_to_custom_text_state_dict(state)
+    expected = model.state_dict()
+    state.pop("text.transformer.embeddings.position_ids", None)
+    if "logit_scale" in state:
+        state["logit_scale"] = state["logit_scale"].reshape(expected["logit_scale"].shape)
+    missing = sorted(set(expected) - set(state))
+    unexpected = sorted(set(state) - set(expected))
+    if missing or unexpected:
+        key, what = (missing[0], "lacks") if missing else (unexpected[0], "has the unknown")
+        raise InputError(
+            f"{source} does not hold the weights of {arch}: it {what} '{key}' "
+            f"({len(missing)} keys missing, {len(unexpected)} unknown)"
+        )
+    for key, value in expected.items():
+        if state[key].shape != value.shape:
+            raise InputError(
+                f"{source} does not hold the weights of {arch}: '{key}' has the shape "
+                f"{tuple(state[key].shape)}, {arch} needs {tuple(value.shape)}"
+            )
+    model.load_state_dict(state)
+
+
+def _tokenizer(name: BackboneName, context_length: int) -> Any:
+    if name.config is None:
+        with hub_errors(name.text, "use a model with CLIP's own tokenizer"):
+            return open_clip.get_tokenizer(name.arch)
+    return open_clip.SimpleTokenizer(context_length=context_length)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+class _quiet:
+    """Silence open_clip's own warnings: what matters of them is said by zsad."""
+
+    def __enter__(self) -> None:
+        self._level = logging.getLogger().level
+        logging.getLogger().setLevel(logging.ERROR)
+
+    def __exit__(self, *_: object) -> None:
+        logging.getLogger().setLevel(self._level)

@@ -1,0 +1,42 @@
+"""Position embeddings at any grid."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from zsad.backbones.profiles import PositionResize
+
+
+def resize_position_embedding(
+    embedding: Tensor, native: tuple[int, int], grid: tuple[int, int], how: PositionResize
+) -> Tensor:
+    """Interpolate a learned position embedding to another patch grid; the class row is kept.
+
+    Always starts from the loaded embedding. (Published code that overwrites its parameter
+    interpolates twice when it meets a second image size.)
+
+    Args:
+        embedding: [1 + h0 * w0, D], class token first.
+        native: Grid (h0, w0) that the embedding was learned on.
+        grid: Grid (h, w) of the image.
+        how: Interpolation; align_corners is False throughout.
+
+    Returns:
+        [1 + h * w, D] in the dtype of ``embedding``.
+    """
+    if grid == native:
+        return embedding
+    # Half precision would round the interpolation weights; float64 stays float64.
+    work = embedding if embedding.dtype == torch.float64 else embedding.float()
+    patches = work[1:].reshape(1, *native, -1).permute(0, 3, 1, 2)
+    resized = F.interpolate(
+        patches,
+        size=grid,
+        mode="bilinear" if how == "bilinear" else "bicubic",
+        align_corners=False,
+        antialias=how == "bicubic_antialias",
+    )
+    rows = resized.permute(0, 2, 3, 1).reshape(grid[0] * grid[1], -1)
+    return torch.cat([work[:1], rows]).to(embedding.dtype)

@@ -1,0 +1,125 @@
+"""What a method may ask of a pass: taps, refined streams and windows, as comparable data."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from torch import Tensor
+
+from zsad.backbones.block import BlockState
+from zsad.backbones.profiles import Stage
+
+
+class Term(Hashable, Protocol):
+    """What a refined stream adds in one block. Equal terms are computed once per block and pass."""
+
+    def __call__(self, state: BlockState) -> Tensor:
+        """Return [B, T, D] (or [B, N, D] for streams without a class token)."""
+
+
+@dataclass(frozen=True)
+class SelfAttention:
+    """Self-correlation attention with the block's own out-projection.
+
+    The head outputs of the pairs are summed before the out-projection, whose bias enters once:
+    ``("vv",)`` is CLIP Surgery's and AnomalyCLIP's (Zhou et al., ICLR 2024),
+    ``("qq", "kk", "vv")`` is Crane's E-attention (Salehi et al., 2025).
+
+    Attributes:
+        pairs: Which projections form the similarity, such as ``"vv"``.
+    """
+
+    pairs: tuple[str, ...] = ("vv",)
+
+    def __call__(self, state: BlockState) -> Tensor:
+        """Return the out-projected attention, [B, T, D]."""
+        heads = state.attend(self.pairs[0])
+        for pair in self.pairs[1:]:
+            heads = heads + state.attend(pair)
+        return state.project(heads)
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A refined stream: it reads the ordinary stream and never feeds back.
+
+    Attributes:
+        start: First refined block, counted from 1. Before it the stream is the ordinary one.
+        term: What each block adds.
+        cumulative: The terms add up on the input of block ``start``. If not, the stream at a block is
+            that block's term alone.
+        class_token: Whether the stream's first token is the class token.
+    """
+
+    start: int
+    term: Term
+    cumulative: bool = True
+    class_token: bool = True
+
+
+Point = Literal["output", "attention"]
+
+
+@dataclass(frozen=True)
+class TokenRequest:
+    """One token set to read.
+
+    Attributes:
+        name: Name of the token set, unique within the method.
+        block: Block to read at, counted from 1.
+        stream: A refined stream, or None for the ordinary one.
+        point: Block ``output``, or the ordinary stream after ``attention``, before the MLP.
+        stage: ``raw``, ``ln_post`` or ``joint``.
+    """
+
+    name: str
+    block: int
+    stream: Stream | None = None
+    point: Point = "output"
+    stage: Stage = "joint"
+
+
+@dataclass(frozen=True)
+class WindowRequest:
+    """Class features of square windows of patches, each run through the tower on its own.
+
+    Attributes:
+        name: Name of the token set.
+        size: Side of a window in patches.
+        stride: Step between windows in patches.
+    """
+
+    name: str
+    size: int
+    stride: int = 1
+
+
+@dataclass(frozen=True)
+class VisionRequest:
+    """Everything that one method reads of a pass.
+
+    Attributes:
+        tokens: Token sets, in the order in which the method wants them.
+        windows: Window features, after the token sets.
+        cls_ln_post: Whether the image feature passes ln_post before the projection (the detector sets it
+            from the recipe's readout).
+        prepass: The refiner needs the image feature of a pass without its own tokens first.
+    """
+
+    tokens: tuple[TokenRequest, ...] = ()
+    windows: tuple[WindowRequest, ...] = ()
+    cls_ln_post: bool = True
+    prepass: bool = False
+
+
+@dataclass(frozen=True)
+class InjectedTokens:
+    """Visual tokens put after the patches at block 1, and replaced at the following blocks.
+
+    Attributes:
+        tokens: [depth, B or 1, n, D]; from block ``depth + 1`` on they stay as ordinary tokens.
+    """
+
+    tokens: Tensor

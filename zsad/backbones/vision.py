@@ -1,0 +1,295 @@
+"""A vision tower whose single pass serves any number of methods."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from zsad.backbones.block import Block, BlockState
+from zsad.backbones.position import resize_position_embedding
+from zsad.backbones.profiles import Stage, TowerProfile
+from zsad.backbones.streams import InjectedTokens, Stream, TokenRequest, VisionRequest, WindowRequest
+from zsad.errors import InputError
+from zsad.values import Grid, TokenSet, Windows
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+WINDOW_BATCH = 8192
+"""Windows per forward call: bounds memory, not results."""
+
+
+@dataclass(frozen=True)
+class VisionOutput:
+    """What one request gets from a pass.
+
+    Attributes:
+        token_sets: In the order of the request.
+        image_feature: [B, C] joint class feature, not normalised.
+    """
+
+    token_sets: tuple[TokenSet, ...]
+    image_feature: Tensor
+
+
+@dataclass(frozen=True)
+class VisionWeights:
+    """The loaded weights of a tower, shared by the towers of every profile.
+
+    Attributes:
+        patch_embedding: Maps [B, 3, H, W] to [B, D, h, w].
+        class_embedding: [D].
+        position_embedding: [1 + h0 * w0, D].
+        native_grid: (h0, w0).
+        ln_pre: Norm before the first block, or identity.
+        blocks: The transformer blocks.
+        ln_post: Norm after the last block.
+        projection: [D, C].
+        patch_size: Side of a patch in pixels.
+    """
+
+    patch_embedding: nn.Module
+    class_embedding: Tensor
+    position_embedding: Tensor
+    native_grid: tuple[int, int]
+    ln_pre: nn.Module
+    blocks: tuple[Block, ...]
+    ln_post: nn.Module
+    projection: Tensor
+    patch_size: int
+
+
+class VisionTower(nn.Module):
+    """A ViT under one :class:`TowerProfile`.
+
+    Attributes:
+        profile: The numerics of this tower.
+        counts: What the passes so far computed: ``passes``, ``blocks``, ``terms``, ``attention:vv`` ...
+    """
+
+    def __init__(self, weights: VisionWeights, profile: TowerProfile) -> None:
+        super().__init__()
+        self.profile = profile
+        self.patch_embedding = weights.patch_embedding
+        self.class_embedding = nn.Parameter(weights.class_embedding, requires_grad=False)
+        self.position_embedding = nn.Parameter(weights.position_embedding, requires_grad=False)
+        self.ln_pre, self.ln_post = weights.ln_pre, weights.ln_post
+        self.blocks = nn.ModuleList(block.with_activation(profile.activation) for block in weights.blocks)
+        self.projection = nn.Parameter(weights.projection, requires_grad=False)
+        self.native_grid = weights.native_grid
+        self.patch_size = weights.patch_size
+        self.counts: Counter[str] = Counter()
+
+    @property
+    def depth(self) -> int:
+        """Number of blocks."""
+        return len(self.blocks)
+
+    @property
+    def width(self) -> int:
+        """Channels of the blocks."""
+        return self.class_embedding.shape[0]
+
+    @property
+    def embed_dim(self) -> int:
+        """Channels of the joint space."""
+        return self.projection.shape[1]
+
+    @property
+    def native_image_size(self) -> int:
+        """Side in pixels of the images that the tower was trained on."""
+        return self.native_grid[0] * self.patch_size
+
+    def check_image_size(self, size: int) -> None:
+        """Raise InputError unless a square of ``size`` pixels is a whole number of patches."""
+        if size < self.patch_size or size % self.patch_size:
+            low = max(self.patch_size, size - size % self.patch_size)
+            raise InputError(
+                f"image size {size} is not a multiple of the backbone's patch size {self.patch_size}; "
+                f"use --image-size {low} or {low + self.patch_size}"
+            )
+
+    def forward(
+        self,
+        images: Tensor,
+        requests: Sequence[VisionRequest],
+        auxiliary: Mapping[str, Tensor] | None = None,
+        injected: InjectedTokens | None = None,
+    ) -> tuple[VisionOutput, ...]:
+        """Run one pass and read what each request asks for.
+
+        Args:
+            images: [B, 3, S, S], normalised.
+            requests: One per method; equal streams, terms and readouts are computed once.
+            auxiliary: Side inputs that terms may read.
+            injected: Visual tokens that take part in the pass and are cut from what is read.
+
+        Returns:
+            One output per request.
+        """
+        self.counts["passes"] += 1
+        patches = self.patch_embedding(images.to(self.projection.dtype))
+        grid = Grid(patches.shape[2], patches.shape[3])
+        embedded = self._embed(patches.flatten(2).transpose(1, 2), grid)
+        token_requests = [token for request in requests for token in request.tokens]
+        states, last = self._run(self.ln_pre(embedded), token_requests, auxiliary or {}, injected)
+        windows = {
+            window: self._window_features(embedded, grid, window)
+            for window in dict.fromkeys(w for request in requests for w in request.windows)
+        }
+        image_feature = _cached(lambda ln_post: self._class_feature(last, ln_post))
+        # Two methods that name one place differently share its ln_post and projection.
+        read = _cached(lambda place: self._read(states[_state_key(place)], place.stage))
+
+        def token_set(token: TokenRequest) -> TokenSet:
+            tokens = read(replace(token, name=""))
+            has_class = token.stream is None or token.stream.class_token or token.block < token.stream.start
+            return TokenSet(
+                token.name,
+                tokens[:, 1:] if has_class else tokens,
+                grid,
+                token.stage,
+                token.block,
+                tokens[:, 0] if has_class else None,
+            )
+
+        return tuple(
+            VisionOutput(
+                tuple(token_set(token) for token in request.tokens)
+                + tuple(windows[window] for window in request.windows),
+                image_feature(request.cls_ln_post),
+            )
+            for request in requests
+        )
+
+    def _embed(self, patches: Tensor, grid: Grid) -> Tensor:
+        """Add the class token and positions to patch embeddings [B, N, D]: [B, 1 + N, D]."""
+        position = resize_position_embedding(
+            self.position_embedding, self.native_grid, (grid.height, grid.width), self.profile.position_embedding
+        )
+        tokens = torch.cat([self.class_embedding.expand(patches.shape[0], 1, -1), patches], dim=1)
+        return tokens + position
+
+    def _run(
+        self,
+        x: Tensor,
+        requests: Sequence[TokenRequest],
+        auxiliary: Mapping[str, Tensor],
+        injected: InjectedTokens | None,
+    ) -> tuple[dict[_StateKey, Tensor], Tensor]:
+        """Run the blocks; return the requested states by place, and the ordinary stream's last state."""
+        wanted = {_state_key(request) for request in requests}
+        streams = {key[0] for key in wanted if key[0] is not None}
+        refined: dict[Stream, Tensor] = {}
+        states: dict[_StateKey, Tensor] = {}
+        length = x.shape[1]
+        for number, block in enumerate(self.blocks, start=1):
+            self.counts["blocks"] += 1
+            x = _with_injected(x, length, number, injected)
+            state = BlockState(block, x, auxiliary, self.counts)  # type: ignore[arg-type]
+            terms = _cached(lambda term, state=state: self._term(term, state))
+            for stream in streams:
+                if number < stream.start:
+                    refined[stream] = state.output
+                elif stream.cumulative:
+                    before = x if number == stream.start else refined[stream]
+                    refined[stream] = before + terms(stream.term)
+                elif (stream, number, "output") in wanted:
+                    refined[stream] = terms(stream.term)
+                if (stream, number, "output") in wanted:
+                    states[stream, number, "output"] = _cut(refined[stream], length, stream.class_token)
+            if (None, number, "output") in wanted:
+                states[None, number, "output"] = state.output[:, :length]
+            if (None, number, "attention") in wanted:
+                states[None, number, "attention"] = state.after_attention[:, :length]
+            x = state.output
+        return states, x
+
+    def _term(self, term: Callable[[BlockState], Tensor], state: BlockState) -> Tensor:
+        self.counts["terms"] += 1
+        return term(state)
+
+    def _read(self, state: Tensor, stage: Stage) -> Tensor:
+        """Take a raw state [B, T, D] to a stage."""
+        if stage == "raw":
+            return state
+        normed: Tensor = self.ln_post(state)
+        return normed if stage == "ln_post" else normed @ self.projection
+
+    def _class_feature(self, state: Tensor, ln_post: bool) -> Tensor:
+        token = state[:, 0]
+        feature: Tensor = (self.ln_post(token) if ln_post else token) @ self.projection
+        return feature
+
+    def _window_features(self, embedded: Tensor, grid: Grid, window: WindowRequest) -> TokenSet:
+        """Run every window of patches through the tower as a short sequence of its own.
+
+        Patches keep the position rows of the full image (WinCLIP, section 4.2).
+        """
+        index = window_index(grid, window.size, window.stride).to(embedded.device)
+        batch, count = embedded.shape[0], index.shape[0]
+        patches = embedded[:, 1:][:, index]  # [B, windows, size * size, D]
+        class_token = embedded[:, :1].unsqueeze(1).expand(-1, count, -1, -1)
+        sequences = torch.cat([class_token, patches], dim=2).flatten(0, 1)
+        features = []
+        for chunk in sequences.split(WINDOW_BATCH):
+            self.counts["window_passes"] += 1
+            x = self.ln_pre(chunk)
+            for block in self.blocks:
+                x = block(x)
+            features.append(self._class_feature(x, ln_post=True))
+        incidence = torch.zeros(count, grid.height * grid.width, device=embedded.device)
+        incidence.scatter_(1, index, 1.0)
+        tokens = torch.cat(features).unflatten(0, (batch, count))
+        return TokenSet(window.name, tokens, Windows(grid, incidence), "joint", self.depth)
+
+
+def window_index(grid: Grid, size: int, stride: int) -> Tensor:
+    """Return the patch indices of every window, row-major: [windows, size * size] int64.
+
+    Raises:
+        InputError: The window is larger than the grid.
+    """
+    if size > min(grid.height, grid.width):
+        raise InputError(
+            f"a window of {size} x {size} patches does not fit the {grid.height} x {grid.width} grid; "
+            "use a larger --image-size"
+        )
+    cells = torch.arange(grid.height * grid.width).view(grid.height, grid.width)
+    return cells.unfold(0, size, stride).unfold(1, size, stride).reshape(-1, size * size)
+
+
+_StateKey = tuple[Stream | None, int, str]
+
+
+def _state_key(request: TokenRequest) -> _StateKey:
+    return request.stream, request.block, request.point
+
+
+def _cut(state: Tensor, length: int, class_token: bool) -> Tensor:
+    """Drop injected tokens, which stand after the patches."""
+    return state[:, : length if class_token else length - 1]
+
+
+def _with_injected(x: Tensor, length: int, number: int, injected: InjectedTokens | None) -> Tensor:
+    if injected is None or number > len(injected.tokens):
+        return x
+    tokens = injected.tokens[number - 1].to(x.dtype).expand(x.shape[0], -1, -1)
+    return torch.cat([x[:, :length], tokens], dim=1)
+
+
+def _cached(compute: Callable[[K], V]) -> Callable[[K], V]:
+    """Return ``compute`` with its results kept for the life of the pass."""
+    kept: dict[K, V] = {}
+
+    def get(key: K) -> V:
+        if key not in kept:
+            kept[key] = compute(key)
+        return kept[key]
+
+    return get

@@ -1,0 +1,68 @@
+"""``zsad backbones``: what methods can run on."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from zsad.backbones.names import FORMS, open_clip_archs
+from zsad.cli.groups import list_group
+from zsad.cli.output import JsonOption, print_fields, print_json, print_message, print_table
+from zsad.errors import InputError, nearest
+from zsad.host import get_host
+
+app = list_group()
+
+
+@app.command("list")
+def list_backbones(as_json: JsonOption = False) -> None:
+    """List registered backbones and the architectures that open_clip knows."""
+    registered: list[dict[str, Any]] = [
+        {"name": name, "source": claim.distribution, "summary": claim.spec.summary}
+        for name, claim in get_host().backbones.items()
+    ]
+    archs = [{"name": arch, "source": "open_clip", "summary": "architecture"} for arch in open_clip_archs()]
+    if as_json:
+        print_json(registered + archs)
+        return
+    print_table(registered + archs, ("name", "source", "summary"))
+    print_message(f"open_clip architectures are used as {FORMS}; 'zsad backbones info ARCH' lists their weights")
+
+
+@app.command("info")
+def info(
+    name: Annotated[str, typer.Argument(help="A registered name, or an open_clip architecture.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Describe a backbone; for an architecture of open_clip, its shape and its pretrained weights."""
+    host = get_host()
+    if name in host.backbones:
+        claim = host.backbones.get(name)
+        fields = {"name": name, "source": claim.distribution, "summary": claim.spec.summary}
+    else:
+        fields = _arch(name)
+    if as_json:
+        print_json(fields)
+        return
+    print_fields(fields)
+
+
+def _arch(name: str) -> dict[str, Any]:
+    known = (*get_host().backbones.names(), *open_clip_archs())
+    if name not in known:
+        raise InputError(f"unknown backbone '{name}'{nearest(name, known)}")
+    import open_clip
+
+    config = open_clip.get_model_config(name)
+    vision = config["vision_cfg"]
+    return {
+        "name": name,
+        "source": "open_clip",
+        "image_size": vision.get("image_size"),
+        "patch_size": vision.get("patch_size"),
+        "width": vision.get("width"),
+        "blocks": vision.get("layers"),
+        "embed_dim": config["embed_dim"],
+        "pretrained": open_clip.list_pretrained_tags_by_model(name),
+    }

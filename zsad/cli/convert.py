@@ -1,0 +1,35 @@
+"""``zsad convert``: import an authors' checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zsad.cli.output import JsonOption, print_fields, print_json
+
+
+def convert(
+    method: Annotated[str, typer.Argument(help="Method that the checkpoint belongs to.")],
+    checkpoint: Annotated[Path, typer.Argument(help="The authors' file; only tensors are read from it.")],
+    out: Annotated[Path, typer.Argument(help="File to write, ending in .safetensors.")],
+    trained_on: Annotated[
+        list[str] | None,
+        typer.Option("--trained-on", help="Dataset that it was learned on; may be given several times."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Convert an authors' checkpoint to safetensors with a card."""
+    from zsad.checkpoints import convert_checkpoint
+    from zsad.host import get_host
+
+    names = tuple(trained_on) if trained_on else None
+    card = convert_checkpoint(get_host(), method, checkpoint, out, names)
+    fields = {"written": str(out), **card.model_dump(mode="json")}
+    if as_json:
+        print_json(fields)
+        return
+    print_fields(fields | {"parts": [f"{k} = {v}" for k, v in card.parts.items()],
+                           "profile": [f"{k} = {v}" for k, v in card.profile.items() if v],
+                           "trained_on": card.trained_on_words()})  # fmt: skip

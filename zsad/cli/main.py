@@ -1,0 +1,133 @@
+"""The command ``zsad``: its table of commands, its global options, its exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+
+from zsad import __version__
+from zsad.cli.groups import RootGroup
+from zsad.cli.output import print_message
+from zsad.errors import ZsadError
+from zsad.host import NO_PLUGINS
+from zsad.imports import cause
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "parts": ("zsad.cli.parts:app", "List the swappable parts of methods, or explain one."),
+    "plugins": ("zsad.cli.plugins:app", "List what extends zsad, or say why something does not."),
+}
+"""Import string of a ``typer.Typer`` or a function, and one sentence of help, by the word after ``zsad``."""
+
+
+class ZsadGroup(RootGroup):
+    """The root of all commands."""
+
+    table = COMMANDS
+
+
+app = typer.Typer(cls=ZsadGroup, add_completion=True, rich_markup_mode=None)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"zsad {__version__}")
+        raise typer.Exit
+
+
+def _leave_plugins_out(ctx: typer.Context, wanted: bool) -> None:
+    if not wanted:
+        return
+    former = os.environ.get(NO_PLUGINS)
+    # In the environment, the processes that a command starts see it too.
+    os.environ[NO_PLUGINS] = "1"
+    ctx.call_on_close(lambda: _restore(former))
+
+
+def _restore(former: str | None) -> None:
+    if former is None:
+        os.environ.pop(NO_PLUGINS, None)
+    else:
+        os.environ[NO_PLUGINS] = former
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    ctx: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
+    no_plugins: Annotated[
+        bool,
+        typer.Option(
+            "--no-plugins",
+            help="Leave out every plugin that does not come with zsad.",
+            is_eager=True,
+            callback=_leave_plugins_out,
+        ),
+    ] = False,
+) -> None:
+    """Zero-shot anomaly detection with vision-language models."""
+    if ctx.invoked_subcommand is None:
+        print(ctx.get_help())
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run a command line, and leave with its exit code where that is not 0.
+
+    Args:
+        argv: The words after ``zsad``; by default those of the process.
+    """
+    try:
+        code = _run(argv)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader has gone (``zsad methods | head``). At exit, Python would try to flush once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    if code:
+        sys.exit(code)
+
+
+def _run(argv: list[str] | None) -> int:
+    command = typer.main.get_command(app)
+    try:
+        code: int | None = command.main(argv, prog_name="zsad", standalone_mode=False)
+    except BrokenPipeError:
+        raise
+    except ZsadError as error:
+        return _report(error, str(error), error.exit_code)
+    except typer.TyperException as error:
+        return _report(error, _sentence(error), error.exit_code)
+    except KeyboardInterrupt:
+        code = 130
+    except typer.Abort as error:
+        return _report(error, "aborted", 1)
+    except Exception as error:
+        return _report(error, f"{cause(error)}; set ZSAD_DEBUG=1 for the traceback", 1)
+    if code == 130:
+        print_message("interrupted")
+    return code or 0
+
+
+def _sentence(error: typer.TyperException) -> str:
+    ctx = getattr(error, "ctx", None)
+    if ctx is None:
+        return error.format_message()
+    hint = f"see '{ctx.command_path} --help'"
+    if (
+        type(error).__name__ == "NoArgsIsHelpError"
+    ):  # its message is the whole help, and typer hides the class
+        return f"'{ctx.command_path}' needs a command or arguments ({hint})"
+    return f"{error.format_message().rstrip('.')} ({hint})"
+
+
+def _report(error: Exception, text: str, code: int) -> int:
+    """Print one line on stderr, after the traceback if ``ZSAD_DEBUG`` is set, and return the exit code."""
+    if os.environ.get("ZSAD_DEBUG", "") not in ("", "0"):
+        traceback.print_exception(error)
+    print_message(f"error: {' '.join(text.split())}")
+    return code

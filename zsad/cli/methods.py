@@ -1,0 +1,88 @@
+"""``zsad methods``: what can be run."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from zsad.cli.groups import list_group
+from zsad.cli.output import JsonOption, print_fields, print_json, print_table
+from zsad.errors import ZsadError
+from zsad.host import Host, get_host
+from zsad.recipe import load_recipe
+
+app = list_group()
+
+
+def _row(host: Host, name: str) -> dict[str, Any]:
+    claim = host.recipes.get(name)
+    row: dict[str, Any] = {"name": name, "distribution": claim.distribution}
+    try:
+        recipe = load_recipe(host, name)
+    except ZsadError as error:  # a third party's broken recipe must not hide the other methods
+        return {**row, "error": str(error), "summary": f"broken: {error}"}
+    known = {name: claim.spec for name, claim in host.parts.items()}
+    specs = [known[choice.use] for choice in recipe.parts.chosen() if choice.use in known]
+    return {
+        **row,
+        "fidelity": recipe.fidelity,
+        "learned": [spec.name for spec in specs if spec.learnable],
+        "transductive": any(spec.transductive for spec in specs),
+        "paper": f"{recipe.paper.authors}, {recipe.paper.venue}" if recipe.paper else None,
+        "summary": recipe.summary,
+    }
+
+
+@app.command("list")
+def list_methods(as_json: JsonOption = False) -> None:
+    """List the methods."""
+    host = get_host()
+    rows = [_row(host, name) for name in sorted(host.recipes.names())]
+    if as_json:
+        print_json(rows)
+        return
+    print_table(
+        [{**row, "learned": "yes" if row.get("learned") else "no"} for row in rows],
+        ("name", "learned", "fidelity", "paper", "summary"),
+    )
+
+
+@app.command("info")
+def info(
+    name: Annotated[str, typer.Argument(help="Name of a method, or DISTRIBUTION:NAME.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Show a method's recipe."""
+    host = get_host()
+    recipe = load_recipe(host, name)
+    claim = host.recipes.get(name)
+    if as_json:
+        data = recipe.model_dump(mode="json")
+        print_json({**data, "distribution": claim.distribution, "converter": claim.spec.converter is not None})
+        return
+    paper, code = recipe.paper, recipe.code
+    print_fields(
+        {
+            "name": name,
+            "summary": recipe.summary,
+            "distribution": claim.distribution,
+            "fidelity": recipe.fidelity,
+            "paper": f"{paper.title}. {paper.authors}, {paper.venue}" if paper else None,
+            "arXiv": paper.arxiv if paper else None,
+            "code": f"{code.repository} ({code.licence})" if code else None,
+            "published on": recipe.official.architectures if recipe.official else None,
+            "image size": recipe.official.image_size if recipe.official else None,
+            "checkpoints": f"zsad convert {name} CHECKPOINT.pth OUT.safetensors" if claim.spec.converter else None,
+        }
+    )
+    print()
+    rows = [
+        {
+            "kind": host.parts.get(choice.use).spec.kind,
+            "part": choice.use,
+            "options": [f"{option}={value}" for option, value in choice.options.items()],
+        }
+        for choice in recipe.parts.chosen()
+    ]
+    print_table(rows, ("kind", "part", "options"))

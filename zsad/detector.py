@@ -1,0 +1,311 @@
+"""A detector: a recipe made runnable. Encode once, ask often."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from zsad.backbones.clip import ClipBackbone
+from zsad.backbones.profiles import TowerProfile
+from zsad.backbones.streams import InjectedTokens, VisionRequest
+from zsad.backbones.vision import VisionOutput, VisionTower
+from zsad.card import WeightsCard
+from zsad.data.images import read_image
+from zsad.data.preprocess import to_tensor
+from zsad.encoding import encode_together
+from zsad.errors import InputError
+from zsad.host import Host, get_host
+from zsad.imports import load_object
+from zsad.parts import Auxiliary, BuildContext
+from zsad.plain_taps import PlainTaps
+from zsad.resolution import BackboneFacts, ResolvedPart, ResolvedRecipe, resolve
+from zsad.scope import Scope
+from zsad.text_side import TextSide
+from zsad.values import Conditioning, Features, Prediction, Sample, TokenSet
+from zsad.weights import WeightsSource, load_weights
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    ImageLike = Sample | np.ndarray | Image.Image | str | Path
+
+
+class EncodeKey(NamedTuple):
+    """Methods that agree in these three are served by one pass."""
+
+    backbone: str
+    profile: TowerProfile
+    image_size: int
+
+
+class Detector(nn.Module):
+    """A method on a backbone. Its module state holds the parts' parameters only.
+
+    Attributes:
+        backbone: The frozen towers.
+        recipe: The resolved recipe.
+        parts: The built parts by kind; those of list places under ``kind:name``.
+        cards: Card of the weights of each learned part.
+        seed: Seed that untrained parts were initialised from.
+    """
+
+    def __init__(self, backbone: ClipBackbone, recipe: ResolvedRecipe, *, seed: int = 0) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.recipe = recipe
+        self.seed = seed
+        self.cards: dict[str, WeightsCard] = {}
+        self.tower.check_image_size(recipe.image_size)
+        context = self._build_context()
+        self._built: dict[str, list[Any]] = {}
+        for part in recipe.parts:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                built = load_object(part.spec.factory)(part.options, context)
+            if isinstance(built, nn.Module):
+                built = built.to(backbone.device)
+            self._built.setdefault(part.kind, []).append(built)
+        self.parts = nn.ModuleDict(
+            {kind: entries[0] for kind, entries in self._built.items() if isinstance(entries[0], nn.Module)}
+        )
+        self._refiner = self._single("attention_refiner") or PlainTaps(recipe.blocks, recipe.recipe.readout.stage)
+        self._adapter = self._single("feature_adapter")
+        self._scorer = self._single("scorer")
+        self._request: VisionRequest = replace(
+            self._refiner.request(), cls_ln_post=recipe.recipe.readout.cls_ln_post
+        )
+        self.text_side = self._make_text_side()
+        self.eval()
+
+    def _single(self, kind: str) -> Any:
+        return self._built.get(kind, [None])[0]
+
+    @property
+    def tower(self) -> VisionTower:
+        """The vision tower of this recipe's profile."""
+        return self.backbone.vision_tower(self.recipe.profile)
+
+    @property
+    def encode_key(self) -> EncodeKey:
+        """What decides whether another method can share this one's passes."""
+        return EncodeKey(self.backbone.sha256, self.recipe.profile, self.recipe.image_size)
+
+    @property
+    def request(self) -> VisionRequest:
+        """What this method reads of a pass."""
+        return self._request
+
+    @property
+    def trained(self) -> bool:
+        """Whether learned weights, of parts or backbone, saw anomaly labels."""
+        learned = any(card.origin != "none" for card in self.cards.values())
+        return learned or self.backbone.card.saw_anomaly_labels
+
+    @property
+    def setting(self) -> str:
+        """The three axes of the setting."""
+        return self.recipe.setting(trained=self.trained)
+
+    def _build_context(self) -> BuildContext:
+        tower = self.tower
+        return BuildContext(
+            vision_width=tower.width,
+            embed_dim=tower.embed_dim,
+            depth=tower.depth,
+            patch_size=tower.patch_size,
+            image_size=self.recipe.image_size,
+            taps=self.recipe.blocks,
+            stage=self.recipe.recipe.readout.stage,
+            text=self._text_tower(),
+            device=self.backbone.device,
+            seed=self.seed,
+        )
+
+    def _text_tower(self) -> Any:
+        profile = self.recipe.text_profile
+        return None if profile is None else self.backbone.text_tower(profile)
+
+    def _make_text_side(self) -> TextSide | None:
+        learner, tower = self._single("prompt_learner"), self._text_tower()
+        if learner is None or tower is None:
+            return None
+        return TextSide(tower, learner, self._single("prompt_conditioner"))
+
+    def samples(
+        self, images: Sequence[ImageLike], class_name: str | Sequence[str] = "object"
+    ) -> list[Sample]:
+        """Wrap images (arrays, PIL images, paths or samples) with their class nouns.
+
+        Raises:
+            InputError: An image cannot be read, or the class nouns do not match the images in number.
+        """
+        names = [class_name] * len(images) if isinstance(class_name, str) else list(class_name)
+        if len(names) != len(images):
+            raise InputError(f"{len(images)} images were given with {len(names)} class names")
+        return [_sample(image, name) for image, name in zip(images, names, strict=True)]
+
+    def tensor(self, samples: Sequence[Sample]) -> Tensor:
+        """Return the vision tower's input, [B, 3, S, S] on its device."""
+        size, rule = self.recipe.image_size, self.recipe.profile.image_resize
+        stack = [to_tensor(s.image, size, self.backbone.mean, self.backbone.std, rule) for s in samples]
+        return torch.stack(stack).to(self.backbone.device)
+
+    def encode(self, images: Sequence[ImageLike], class_name: str | Sequence[str] = "object") -> Features:
+        """Run the vision side: one pass, and one before it where tokens are injected.
+
+        Args:
+            images: Arrays (RGB uint8 [H, W, 3]), PIL images, paths or samples.
+            class_name: Object noun of all images, or one per image.
+        """
+        return encode_together([self], self.samples(images, class_name))[0]
+
+    def inject(self, prepass: Features) -> InjectedTokens:
+        """Return the visual tokens that the attention refiner puts into the pass."""
+        tokens: InjectedTokens = self._refiner.inject(prepass)
+        return tokens
+
+    def auxiliary_parts(self) -> list[tuple[ResolvedPart, Auxiliary]]:
+        """Return the auxiliary parts with what they were resolved from."""
+        return list(zip(self.recipe.of_kind("auxiliary"), self._built.get("auxiliary", []), strict=True))
+
+    def features(
+        self, output: VisionOutput, samples: Sequence[Sample], auxiliary: Mapping[str, Tensor]
+    ) -> Features:
+        """Turn what was read of a pass into this method's features, in float32."""
+        return Features(
+            tuple(_full_precision(entry) for entry in output.token_sets),
+            _float(output.image_feature),
+            tuple(sample.class_name for sample in samples),
+            self.recipe.image_size,
+            auxiliary,
+        )
+
+    def adapt(self, features: Features) -> Features:
+        """Apply the feature adapter, where the method has one."""
+        adapted: Features = features if self._adapter is None else self._adapter(features)
+        return adapted
+
+    def condition(self, adapted: Features) -> Conditioning | None:
+        """Return the text side of a batch, or None for a method without text."""
+        return None if self.text_side is None else self.text_side(adapted)
+
+    def scope(self) -> Scope:
+        """Start a scope, over which two-phase parts look."""
+        return Scope(self._scorer, self._built.get("post_processors", []))
+
+    @torch.no_grad()
+    def add(self, scope: Scope, features: Features) -> Prediction | None:
+        """Score a batch within a scope; None where the answer waits for the scope's end."""
+        adapted = self.adapt(features)
+        return scope.add(adapted, self.condition(adapted))
+
+    @torch.no_grad()
+    def score(self, features: Features, class_name: str | Sequence[str] | None = None) -> Prediction:
+        """Score encoded images; for two-phase methods these images are the whole scope.
+
+        Args:
+            features: From :meth:`encode`.
+            class_name: Another object noun for all images, or one per image.
+        """
+        if class_name is not None:
+            names = (class_name,) * len(features) if isinstance(class_name, str) else tuple(class_name)
+            features = replace(features, class_names=names)
+        scope = self.scope()
+        prediction = self.add(scope, features) or scope.finish()
+        assert prediction is not None
+        return prediction
+
+    def predict(self, images: Sequence[ImageLike], class_name: str | Sequence[str] = "object") -> Prediction:
+        """Encode and score: ``score`` [B] and ``anomaly_map`` [B, S, S]."""
+        return self.score(self.encode(images, class_name))
+
+
+def _sample(image: ImageLike, class_name: str) -> Sample:
+    if isinstance(image, Sample):
+        return image
+    if isinstance(image, (str, Path)):
+        return Sample(read_image(image), class_name, Path(image))
+    array = image if isinstance(image, np.ndarray) else np.asarray(image.convert("RGB"))
+    if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8:
+        raise InputError(f"an image array has to be RGB uint8 [H, W, 3], not {array.dtype} {list(array.shape)}")
+    return Sample(array, class_name)
+
+
+def _float(tensor: Tensor) -> Tensor:
+    return tensor if tensor.dtype == torch.float64 else tensor.float()
+
+
+def _full_precision(entry: TokenSet) -> TokenSet:
+    class_token = None if entry.class_token is None else _float(entry.class_token)
+    return TokenSet(
+        entry.name, _float(entry.tokens), entry.layout, entry.space, entry.block, class_token
+    )
+
+
+def backbone_facts(backbone: ClipBackbone) -> BackboneFacts:
+    """Return what a recipe has to know of a loaded backbone."""
+    tower = backbone.vision_tower()
+    return BackboneFacts(
+        arch=backbone.arch,
+        depth=tower.depth,
+        image_size=tower.native_image_size,
+        profile=backbone.native_profile,
+        text_profile=backbone.native_text_profile,
+        capabilities=backbone.capabilities,
+    )
+
+
+def load_detector(
+    method: str,
+    *,
+    backbone: str | ClipBackbone,
+    weights: WeightsSource | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    image_size: int | None = None,
+    overrides: Sequence[str] = (),
+    seed: int = 0,
+    untrained: bool = False,
+    host: Host | None = None,
+) -> Detector:
+    """Load a method on a backbone.
+
+    Args:
+        method: Name of a recipe (``zsad methods``).
+        backbone: Name (see :func:`zsad.backbones.loading.load_backbone`) or a loaded backbone.
+        weights: File with the learned parts, or a mapping from part kind to file.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+        dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
+        image_size: Side of the square input in pixels.
+        overrides: ``part.option=value`` and ``part=name``, as ``--set`` takes them.
+        seed: Seed of everything random in the parts.
+        untrained: Accept learnable parts without weights, freshly initialised.
+        host: Plugin host, by default the process's own.
+
+    Raises:
+        InputError: Whatever does not exist or does not fit, named in one sentence.
+        ZsadError: The hub cannot be reached.
+    """
+    from zsad.backbones.loading import load_backbone  # keeps `Detector` usable without a loader
+
+    host = host or get_host()
+    host.recipes.get(method)  # a misspelt method is refused before seconds go into a backbone
+    loaded = load_backbone(backbone, device, dtype) if isinstance(backbone, str) else backbone
+    recipe = resolve(host, method, backbone_facts(loaded), overrides=overrides, image_size=image_size)
+    detector = Detector(loaded, recipe, seed=seed)
+    learnable = {part.kind: detector.parts[part.kind] for part in recipe.learnable}
+    if weights is not None:
+        detector.cards = load_weights(learnable, recipe, weights)
+    missing = [kind for kind in learnable if kind not in detector.cards]
+    if missing and not untrained:
+        raise InputError(
+            f"method '{method}' needs learned weights for {', '.join(missing)}; pass --weights FILE, or "
+            "--untrained to run it with random ones"
+        )
+    return detector

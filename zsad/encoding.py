@@ -1,0 +1,79 @@
+"""One pass for all methods that agree in backbone, profile and image size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from zsad.backbones.streams import VisionRequest
+from zsad.errors import InputError
+from zsad.values import Features, Sample
+
+if TYPE_CHECKING:
+    from zsad.detector import Detector
+
+
+def group_by_pass(detectors: Sequence[Detector]) -> list[list[Detector]]:
+    """Group detectors whose encode keys agree, in the order of their first member."""
+    groups: dict[object, list[Detector]] = {}
+    for detector in detectors:
+        # Within a process one loaded backbone serves them all; hashing its weights can wait.
+        key = (id(detector.backbone), detector.recipe.profile, detector.recipe.image_size)
+        groups.setdefault(key, []).append(detector)
+    return list(groups.values())
+
+
+@torch.no_grad()
+def encode_together(detectors: Sequence[Detector], samples: Sequence[Sample]) -> list[Features]:
+    """Encode samples for several methods in one pass.
+
+    Equal streams, terms and readouts are computed once. Injected visual tokens are part of the
+    profile, so methods in one group share those too.
+
+    Args:
+        detectors: Methods of one group (:func:`group_by_pass`).
+        samples: The images.
+
+    Returns:
+        One set of features per detector, in their order.
+
+    Raises:
+        InputError: The detectors do not share their passes, or their side inputs clash.
+    """
+    if len(group_by_pass(detectors)) != 1:
+        names = ", ".join(detector.recipe.method for detector in detectors)
+        raise InputError(f"methods {names} differ in backbone, profile or image size and cannot share a pass")
+    first = detectors[0]
+    pixels = first.tensor(samples)
+    auxiliary = _side_inputs(detectors, samples, pixels)
+    injected = None
+    if first.request.prepass:
+        (plain,) = first.tower(pixels, [VisionRequest(cls_ln_post=first.request.cls_ln_post)], auxiliary)
+        injected = first.inject(first.features(plain, samples, auxiliary))
+    outputs = first.tower(pixels, [detector.request for detector in detectors], auxiliary, injected)
+    return [
+        detector.features(output, samples, auxiliary)
+        for detector, output in zip(detectors, outputs, strict=True)
+    ]
+
+
+def _side_inputs(
+    detectors: Sequence[Detector], samples: Sequence[Sample], pixels: Tensor
+) -> dict[str, Tensor]:
+    found: dict[str, Tensor] = {}
+    sources: dict[str, object] = {}
+    done: set[str] = set()
+    for detector in detectors:
+        for part, built in detector.auxiliary_parts():
+            identity = f"{part.spec.name} {part.options!r}"
+            if identity in done:
+                continue
+            done.add(identity)
+            for name, tensor in built(samples, pixels).items():
+                if name in found:
+                    raise InputError(f"both {sources[name]} and {identity} compute the side input '{name}'")
+                found[name], sources[name] = tensor, identity
+    return found

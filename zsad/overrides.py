@@ -1,0 +1,146 @@
+"""``--set``: exchange a part, change an option, add or remove a post-processor."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+
+from zsad.errors import InputError, nearest
+from zsad.recipe import PartChoices, Recipe
+
+LISTS = ("auxiliary", "post_processors")
+"""The places of a recipe that hold an ordered list of parts."""
+
+PLAIN = ("readout", "profile", "image_size", "display")
+"""The fields of a recipe, beside its parts, that can be set."""
+
+KINDS = tuple(PartChoices.model_fields)
+
+
+def apply_overrides(recipe: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """Return a recipe's plain data with ``--set`` values laid over it, in the order given.
+
+    Understands ``kind=name``, ``kind=none``, ``kind.option=value``, ``post_processors+=name``,
+    ``post_processors-=name``, ``post_processors.name.option=value``, ``readout.taps=[...]``,
+    ``profile=official``, ``image_size=336``. Values are YAML.
+
+    Raises:
+        InputError: Not of that form, or it names nothing in the recipe.
+    """
+    result = copy.deepcopy(recipe)
+    for text in overrides:
+        path, operator, value = _split(text)
+        head, _, rest = path.partition(".")
+        if head in PLAIN and operator == "=":
+            _set_plain(result, head, rest, value)
+        elif head in KINDS:
+            _set_part(result.setdefault("parts", {}), head, rest, operator, value, text)
+        else:
+            known = (*KINDS, *PLAIN)
+            raise InputError(
+                f"--set {text}: there is no '{head}' in a recipe{nearest(head, known)} "
+                f"(there are: {', '.join(known)})"
+            )
+    return result
+
+
+def changes_parts(before: Recipe, after: Recipe) -> bool:
+    """Whether the parts or the readout differ, so that the method is no longer the published one."""
+    return before.parts != after.parts or before.readout != after.readout
+
+
+def _split(text: str) -> tuple[str, str, Any]:
+    left, equals, right = text.partition("=")
+    operator = "="
+    if left.endswith(("+", "-")):
+        left, operator = left[:-1], left[-1] + "="
+    if not equals or not left.strip():
+        raise InputError(f"--set {text}: write part.option=value, part=name or post_processors+=name")
+    try:
+        return left.strip(), operator, yaml.safe_load(right)
+    except yaml.YAMLError as error:
+        raise InputError(f"--set {text}: '{right}' is not a value in YAML") from error
+
+
+def _set_plain(result: dict[str, Any], head: str, rest: str, value: Any) -> None:
+    if not rest:
+        result[head] = value
+        return
+    current = result.get(head)
+    section = dict(current) if isinstance(current, dict) else {"base": current} if current else {}
+    result[head] = {**section, rest: value}
+
+
+def _set_part(parts: dict[str, Any], kind: str, rest: str, operator: str, value: Any, text: str) -> None:
+    if kind in LISTS:
+        _set_in_list(parts, kind, rest, operator, value, text)
+    elif operator != "=":
+        raise InputError(f"--set {text}: '{kind}' is a single part; write {kind}=name")
+    elif rest:
+        choice = parts.get(kind)
+        if choice is None:
+            raise InputError(f"--set {text}: this method has no {kind}; choose one first with --set {kind}=name")
+        parts[kind] = _with_option(choice, rest, value)
+    else:
+        parts[kind] = _part_name(value, text)
+
+
+def _set_in_list(
+    parts: dict[str, Any], kind: str, rest: str, operator: str, value: Any, text: str
+) -> None:
+    entries = list(parts.get(kind) or [])
+    if rest:
+        name, _, option = rest.rpartition(".")
+        place = _find(entries, name, kind, text)
+        entries[place] = _with_option(entries[place], option, value)
+    elif operator == "+=":
+        entries.append(_part_name(value, text) or _missing(text))
+    elif operator == "-=":
+        del entries[_find(entries, str(value), kind, text)]
+    else:
+        names = value if isinstance(value, list) else [value]
+        entries = [name for name in (_part_name(item, text) for item in names) if name]
+    parts[kind] = entries
+
+
+def _missing(text: str) -> str:
+    raise InputError(f"--set {text}: name the part to add")
+
+
+def _part_name(value: Any, text: str) -> str | None:
+    if value is None or value == "none":
+        return None
+    if not isinstance(value, str):
+        raise InputError(f"--set {text}: a part is given by name ('zsad parts' lists them), not {value!r}")
+    return value
+
+
+def _name_of(entry: Any) -> str:
+    return str(entry["use"] if isinstance(entry, dict) else entry)
+
+
+def _find(entries: list[Any], name: str, kind: str, text: str) -> int:
+    names = [_name_of(entry) for entry in entries]
+    for place, known in enumerate(names):
+        if name in (known, known.rpartition(".")[2]):
+            return place
+    raise InputError(
+        f"--set {text}: '{name}' is not among the {kind} of this method{nearest(name, names)} "
+        f"(they are: {', '.join(names) or 'none'})"
+    )
+
+
+def _with_option(choice: Any, option: str, value: Any) -> dict[str, Any]:
+    entry = {"use": choice} if isinstance(choice, str) else dict(choice)
+    section: dict[str, Any] = dict(entry.get("options") or {})
+    entry["options"] = section
+    *outer, last = option.split(".")
+    for step in outer:
+        inner = section.get(step)
+        section[step] = dict(inner) if isinstance(inner, dict) else {}
+        section = section[step]
+    section[last] = value
+    return entry

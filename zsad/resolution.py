@@ -1,0 +1,287 @@
+"""From a recipe and a backbone's facts to a resolved recipe: every value known, every need met.
+
+Runs before any weight is loaded, and without torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from functools import cached_property
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from zsad.backbones.profiles import Readout, TextProfile, TowerProfile
+from zsad.errors import InputError
+from zsad.host import Host
+from zsad.imports import load_object
+from zsad.overrides import LISTS, apply_overrides, changes_parts
+from zsad.recipe import Fidelity, PartChoice, PartChoices, Recipe, first_problem, recipe_dict, validate_recipe
+from zsad.specs import PART_KINDS, PartKind, PartSpec
+
+
+@dataclass(frozen=True)
+class BackboneFacts:
+    """What has to be known of a backbone to resolve a recipe on it."""
+
+    arch: str
+    depth: int
+    image_size: int
+    profile: TowerProfile
+    text_profile: TextProfile | None
+    capabilities: frozenset[str]
+
+
+@dataclass(frozen=True)
+class ResolvedPart:
+    """A part with every option known.
+
+    Attributes:
+        kind: Its place in the recipe.
+        spec: The plugin's description.
+        options: The validated options, or None for a part without options.
+    """
+
+    kind: PartKind
+    spec: PartSpec
+    options: BaseModel | None
+
+
+@dataclass(frozen=True)
+class ResolvedRecipe:
+    """A recipe on a backbone.
+
+    Attributes:
+        method: Method name as asked for.
+        recipe: The recipe after overrides.
+        fidelity: The recipe's, or ``composed`` where any part was overridden.
+        parts: In the order of the data flow.
+        profile: Vision numerics.
+        text_profile: Text numerics, or None without a text tower.
+        blocks: Tapped blocks, counted from 1.
+        image_size: Side of the square input.
+    """
+
+    method: str
+    recipe: Recipe
+    fidelity: Fidelity
+    parts: tuple[ResolvedPart, ...]
+    profile: TowerProfile
+    text_profile: TextProfile | None
+    blocks: tuple[int, ...]
+    image_size: int
+
+    def of_kind(self, kind: PartKind) -> tuple[ResolvedPart, ...]:
+        """Return the parts of a kind, in order."""
+        return tuple(part for part in self.parts if part.kind == kind)
+
+    @property
+    def learnable(self) -> tuple[ResolvedPart, ...]:
+        """The parts with learned parameters."""
+        return tuple(part for part in self.parts if part.spec.learnable)
+
+    @property
+    def batch_dependent(self) -> bool:
+        """Whether an image's result depends on which others share its batch."""
+        return any(part.spec.batch_dependent for part in self.parts)
+
+    @property
+    def two_phase(self) -> bool:
+        """Whether a whole scope has to be seen before it can be answered."""
+        return any(part.spec.two_phase for part in self.parts)
+
+    def setting(self, *, trained: bool) -> str:
+        """Return the three axes of the setting, computed from the parts and the weights.
+
+        Args:
+            trained: Whether learned weights, of the parts or of the backbone, saw anomaly labels.
+        """
+        training = "auxiliary-trained" if trained else "training-free"
+        scope = "transductive" if any(part.spec.transductive for part in self.parts) else "inductive"
+        return f"{training} / {scope} / zero-shot"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything that decides the numbers, apart from weights, precision and image size."""
+        return {
+            "method": self.method,
+            "fidelity": self.fidelity,
+            "profile": self.profile.model_dump(exclude={"dtype"}),
+            "text_profile": self.text_profile.model_dump() if self.text_profile else None,
+            "readout": {
+                "blocks": list(self.blocks),
+                "stage": self.recipe.readout.stage,
+                "cls_ln_post": self.recipe.readout.cls_ln_post,
+            },
+            "parts": [
+                {
+                    "kind": part.kind,
+                    "use": part.spec.name,
+                    "options": part.options.model_dump(mode="json") if part.options else {},
+                }
+                for part in self.parts
+            ],
+        }
+
+    @cached_property
+    def hash(self) -> str:
+        """Hash of :meth:`as_dict`, 16 hexadecimal digits."""
+        text = json.dumps(self.as_dict(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def resolve(
+    host: Host,
+    method: str,
+    facts: BackboneFacts,
+    *,
+    overrides: Sequence[str] = (),
+    image_size: int | None = None,
+) -> ResolvedRecipe:
+    """Resolve a method on a backbone.
+
+    Raises:
+        InputError: Unknown method, part or option; a requirement that nothing meets.
+    """
+    data = recipe_dict(host, method)
+    published = validate_recipe(data, method)
+    recipe = validate_recipe(apply_overrides(data, overrides), method) if overrides else published
+    composed = changes_parts(published, recipe)
+    recipe = recipe.model_copy(update={"parts": _with_companions(host, recipe.parts)})
+    profile, text_profile, size = _numerics(recipe, facts)
+    try:
+        blocks = recipe.readout.blocks(facts.depth)
+    except ValueError as error:
+        raise InputError(f"readout.taps of '{method}': {error}") from error
+    parts = tuple(_resolve_parts(host, recipe.parts))
+    check_compatibility(host, parts, facts.capabilities, recipe.readout)
+    return ResolvedRecipe(
+        method=method,
+        recipe=recipe,
+        fidelity="composed" if composed else recipe.fidelity,
+        parts=parts,
+        profile=profile,
+        text_profile=text_profile,
+        blocks=blocks,
+        image_size=image_size or recipe.image_size or size,
+    )
+
+
+def check_compatibility(
+    host: Host, parts: Sequence[ResolvedPart], capabilities: frozenset[str], readout: Readout
+) -> None:
+    """Check that the backbone or an earlier part provides what each part requires.
+
+    Raises:
+        InputError: Names the part, the requirement, and a part that would meet it.
+    """
+    available = set(capabilities)
+    read = {"patch_tokens", f"tokens:{readout.stage}"}
+    if not any(part.kind == "attention_refiner" for part in parts):
+        available |= read
+    for part in parts:
+        for need in sorted(part.spec.requires - available):
+            raise InputError(
+                f"part '{part.spec.name}' ({part.kind}) requires '{need}', which neither the backbone nor an "
+                f"earlier part provides{_who_provides(host, need)}"
+            )
+        available |= part.spec.provides
+        if "patch_tokens" in available:
+            available |= read
+    for end in ("anomaly_map", "image_score"):
+        if end not in available:
+            raise InputError(f"no part of this recipe provides '{end}'{_who_provides(host, end)}")
+
+
+def _who_provides(host: Host, need: str) -> str:
+    names = [
+        f"'{name}' ({claim.spec.kind})" for name, claim in host.parts.items() if need in claim.spec.provides
+    ]
+    return f"; {', '.join(names[:3])} would" if names else ""
+
+
+def _resolve_parts(host: Host, choices: PartChoices) -> Iterator[ResolvedPart]:
+    for kind in PART_KINDS:
+        for choice in choices.of_kind(kind):
+            spec = host.parts.get(choice.use).spec
+            if spec.kind != kind:
+                raise InputError(f"part '{choice.use}' is a {spec.kind} and cannot be used as {kind}")
+            yield ResolvedPart(kind, spec, part_options(spec, choice.options))
+
+
+def part_options(spec: PartSpec, given: dict[str, Any]) -> BaseModel | None:
+    """Return a part's options with defaults filled in.
+
+    Raises:
+        InputError: Unknown option or wrong value; the sentence names both.
+    """
+    if spec.options is None:
+        if given:
+            raise InputError(f"part '{spec.name}' has no options, but '{next(iter(given))}' was given")
+        return None
+    model: type[BaseModel] = load_object(spec.options)
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        raise InputError(f"option of part '{spec.name}': {first_problem(error, model)}") from error
+
+
+def _with_companions(host: Host, choices: PartChoices) -> PartChoices:
+    """Add the parts that chosen ones bring along, into empty places or at the end of lists."""
+    for kind in PART_KINDS:
+        for choice in choices.of_kind(kind):
+            for name in host.parts.get(choice.use).spec.companions:
+                choices = _with_companion(host, choices, name, choice.use)
+    return choices
+
+
+def _with_companion(host: Host, choices: PartChoices, name: str, bringer: str) -> PartChoices:
+    kind = host.parts.get(name).spec.kind
+    present = choices.of_kind(kind)
+    if any(choice.use == name for choice in present):
+        return choices
+    companion = PartChoice(use=name)
+    if kind in LISTS:
+        return choices.model_copy(update={kind: (*present, companion)})
+    if present:
+        raise InputError(
+            f"part '{bringer}' brings '{name}' along, but the place {kind} is taken by '{present[0].use}'; "
+            f"add --set {kind}={name}"
+        )
+    return choices.model_copy(update={kind: companion})
+
+
+def _numerics(recipe: Recipe, facts: BackboneFacts) -> tuple[TowerProfile, TextProfile | None, int]:
+    """Return vision profile, text profile and default image size."""
+    official, choice = recipe.official, recipe.profile
+    published_here = official is not None and any(fnmatch(facts.arch, p) for p in official.architectures)
+    if choice.base == "official" and official is None:
+        raise InputError(f"method '{recipe.name}' has no official profile; use --set profile=native")
+    profile, text = facts.profile, facts.text_profile
+    size = facts.image_size
+    if official is not None and (choice.base == "official" or (choice.base == "auto" and published_here)):
+        profile = profile.model_copy(update=official.vision.model_dump())
+        text = text and text.model_copy(update=official.text.model_dump())
+    if official is not None and published_here:
+        size = official.image_size
+    return _overridden(profile, choice.activation, choice.position_embedding), _overridden_text(text, recipe), size
+
+
+def _overridden(profile: TowerProfile, activation: str | None, position: str | None) -> TowerProfile:
+    given = {"activation": activation, "position_embedding": position}
+    return profile.model_copy(update={key: value for key, value in given.items() if value})
+
+
+def _overridden_text(profile: TextProfile | None, recipe: Recipe) -> TextProfile | None:
+    if profile is None:
+        return None
+    update: dict[str, Any] = {}
+    if recipe.profile.activation:
+        update["activation"] = recipe.profile.activation
+    if recipe.profile.deep_prompt_cast:
+        cast = recipe.profile.deep_prompt_cast
+        update["deep_prompt_cast"] = None if cast == "none" else cast
+    return profile.model_copy(update=update)

@@ -1,0 +1,116 @@
+"""From prompts to one text vector per state: encoded once per class where nothing depends on the image."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from zsad.backbones.text import TextTower
+from zsad.parts import PromptConditioner, PromptLearner
+from zsad.values import ABNORMAL, NORMAL, Conditioning, Features, Prompts, Reduction
+
+
+def reduce_prompts(
+    features: Tensor, state: Tensor, reduction: Reduction, weights: Tensor | None = None
+) -> Tensor:
+    """Average prompt features per state.
+
+    Args:
+        features: [..., n, C], not normalised.
+        state: [n], 0 or 1.
+        reduction: Whether each feature is normalised first, and what is normalised last.
+        weights: [..., n] weights in the mean, or None for equal ones.
+
+    Returns:
+        [..., 2, C]: normal, abnormal.
+    """
+    if reduction.normalize_each:
+        features = F.normalize(features, dim=-1)
+    means = []
+    for value in (NORMAL, ABNORMAL):
+        chosen = features[..., state == value, :]
+        if weights is None:
+            means.append(chosen.mean(dim=-2))
+        else:
+            share = weights[..., state == value, None]
+            means.append((chosen * share).sum(dim=-2) / share.sum(dim=-2))
+    pair = F.normalize(torch.stack(means, dim=-2), dim=-1)
+    if reduction.joint_norm:
+        pair = pair / pair.flatten(-2).norm(dim=-1)[..., None, None]
+    return pair
+
+
+def encode_prompts(tower: TextTower, prompts: Prompts) -> tuple[Tensor, Tensor]:
+    """Encode prompts.
+
+    Returns:
+        The state vectors [..., 2, C] and the features of the single prompts [..., n, C], float32
+        (float64 from a float64 tower).
+    """
+    raw = tower(prompts.embeddings, prompts.end, prompts.deep)
+    raw = raw if raw.dtype == torch.float64 else raw.float()
+    return reduce_prompts(raw, prompts.state, prompts.reduction, prompts.weights), raw
+
+
+class TextSide:
+    """Prompt learner, conditioner and text tower of one method, with a cache of constant features."""
+
+    def __init__(
+        self, tower: TextTower, learner: PromptLearner, conditioner: PromptConditioner | None
+    ) -> None:
+        self.tower, self.learner, self.conditioner = tower, learner, conditioner
+        self.encodings = 0
+        self._cache: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def forget(self) -> None:
+        """Drop cached features, after learned parameters have changed."""
+        self._cache.clear()
+
+    def __call__(self, features: Features) -> Conditioning:
+        """Return the conditioning of a batch, whose images may be of several classes."""
+        names = ["" if self.learner.class_agnostic else name for name in features.class_names]
+        groups = {name: [i for i, other in enumerate(names) if other == name] for name in dict.fromkeys(names)}
+        found = [self._of_class(name, features, places) for name, places in groups.items()]
+        order = torch.tensor([place for places in groups.values() for place in places])
+        return _joined(found, order.argsort())
+
+    def _of_class(self, name: str, features: Features, places: list[int]) -> Conditioning:
+        """Return the conditioning of the images of one class, at ``places`` of the batch."""
+        if self.conditioner is None:
+            pair, raw = self._constant(name)
+            return Conditioning(pair.expand(len(places), -1, -1), raw.expand(len(places), -1, -1))
+        prompts = self.learner(name)
+        batch = replace(prompts, embeddings=prompts.embeddings.expand(len(places), -1, -1, -1))
+        chosen = features if len(places) == len(features) else features.select(places)
+        prompts, intermediates = self.conditioner(batch, chosen)
+        pair, raw = encode_prompts(self.tower, prompts)
+        self.encodings += 1
+        return Conditioning(pair, raw, intermediates)
+
+    def _constant(self, name: str) -> tuple[Tensor, Tensor]:
+        if torch.is_grad_enabled():
+            return encode_prompts(self.tower, self.learner(name))
+        if name not in self._cache:
+            self._cache[name] = encode_prompts(self.tower, self.learner(name))
+            self.encodings += 1
+        return self._cache[name]
+
+
+def _joined(found: list[Conditioning], order: Tensor) -> Conditioning:
+    """Join the conditionings of a batch's classes and put the images back in their order."""
+    if len(found) == 1:
+        return found[0]
+    order = order.to(found[0].text_features.device)
+    counts = {entry.raw.shape[1] for entry in found if entry.raw is not None}
+    return Conditioning(
+        torch.cat([entry.text_features for entry in found])[order],
+        # Classes with different numbers of prompts have no common array of them.
+        torch.cat([entry.raw for entry in found if entry.raw is not None])[order] if len(counts) == 1 else None,
+        {
+            name: torch.cat([entry.intermediates[name] for entry in found])[order]
+            for name in found[0].intermediates
+        },
+    )

@@ -1,0 +1,245 @@
+"""The typed values that parts hand to one another.
+
+Shapes use B images, N tokens, D channels, C joint channels, K score channels (normal, abnormal),
+h x w token grid, H x W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    from torch import Tensor
+
+    from zsad.backbones.profiles import Stage
+
+NORMAL, ABNORMAL = 0, 1
+"""Index of the two states wherever text features or score channels hold a pair."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image on its way through a detector.
+
+    Attributes:
+        image: RGB uint8 [H, W, 3] at native size.
+        class_name: Object noun for prompts; a batch may mix classes.
+        path: File it came from, or None.
+    """
+
+    image: np.ndarray
+    class_name: str = "object"
+    path: Path | None = None
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Patch tokens in row-major order on a grid."""
+
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
+class Windows:
+    """One token per window over the grid (WinCLIP, Jeong et al., CVPR 2023).
+
+    Attributes:
+        grid: The patch grid that the windows lie on.
+        incidence: [windows, h * w] float, 1 where a window covers a patch.
+    """
+
+    grid: Grid
+    incidence: Tensor
+
+
+@dataclass(frozen=True)
+class TokenSet:
+    """Tokens read at one place of a pass.
+
+    Attributes:
+        name: Name within the method, for example ``"vv.24"``.
+        tokens: [B, N, D], without the class token.
+        layout: Where the tokens lie.
+        space: ``raw``, ``ln_post`` or ``joint``.
+        block: Block they were read at, counted from 1.
+        class_token: [B, D] in the same stream and space, or None where the stream has none.
+    """
+
+    name: str
+    tokens: Tensor
+    layout: Grid | Windows
+    space: Stage
+    block: int
+    class_token: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Features:
+    """What one method reads of a batch of images; nothing in it depends on text.
+
+    Attributes:
+        token_sets: In ascending block order.
+        image_feature: [B, C] joint class feature, not normalised.
+        class_names: Object noun per image.
+        image_size: Side of the square input in pixels.
+        auxiliary: Side inputs by the name of the auxiliary part's output, B first.
+    """
+
+    token_sets: tuple[TokenSet, ...]
+    image_feature: Tensor
+    class_names: tuple[str, ...]
+    image_size: int
+    auxiliary: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.class_names)
+
+    def select(self, places: Sequence[int]) -> Features:
+        """Return the features of the images at ``places`` of the batch."""
+        index = list(places)
+        return replace(
+            self,
+            token_sets=tuple(
+                replace(
+                    entry,
+                    tokens=entry.tokens[index],
+                    class_token=None if entry.class_token is None else entry.class_token[index],
+                )
+                for entry in self.token_sets
+            ),
+            image_feature=self.image_feature[index],
+            class_names=tuple(self.class_names[place] for place in index),
+            auxiliary={name: tensor[index] for name, tensor in self.auxiliary.items()},
+        )
+
+
+@dataclass(frozen=True)
+class DeepPrompts:
+    """Learned tokens that replace the states of a run of tokens at the input of several blocks.
+
+    Attributes:
+        tokens: One tensor per block, each broadcastable to [..., m, D] over the prompts' leading axes.
+        first_block: Block (counted from 1) whose input the first one replaces.
+        position: First replaced sequence position; 1 is the token after the start token.
+    """
+
+    tokens: tuple[Tensor, ...]
+    first_block: int = 2
+    position: int = 1
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """How the features of many prompts become one vector per state.
+
+    Attributes:
+        normalize_each: L2-normalise every prompt's feature before the mean.
+        joint_norm: Divide the pair by its joint Frobenius norm instead of normalising each vector.
+    """
+
+    normalize_each: bool = True
+    joint_norm: bool = False
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Token sequences of one class, or of each image once a conditioner has edited them.
+
+    Attributes:
+        embeddings: [n, L, D] or [B, n, L, D] token embeddings, without position embedding.
+        end: [n] or [B, n] position of the end token, whose output is the text feature.
+        state: [n] 0 for prompts of the normal state, 1 for the abnormal one.
+        deep: Deep prompts, or None.
+        reduction: From prompt features to one vector per state.
+        slots: Named runs of positions that a conditioner may edit, for example ``context``.
+        weights: [n] or [B, n] weight of each prompt in the mean (0 leaves it out), or None for equal.
+    """
+
+    embeddings: Tensor
+    end: Tensor
+    state: Tensor
+    deep: DeepPrompts | None = None
+    reduction: Reduction = Reduction()
+    slots: Mapping[str, slice] = field(default_factory=dict)
+    weights: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """The text side of a batch.
+
+    Attributes:
+        text_features: [B, 2, C], one vector for the normal and one for the abnormal state.
+        raw: [B, n, C] features of the single prompts, not normalised, or None where the classes of the
+            batch differ in their number.
+        intermediates: Named tensors that later parts may read, for example ``prototypes.normal``.
+    """
+
+    text_features: Tensor
+    raw: Tensor | None = None
+    intermediates: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+ScoreKind = Literal["logits", "probabilities", "anomaly"]
+
+
+@dataclass(frozen=True)
+class ScoreSet:
+    """Scores at the places of one token set.
+
+    Attributes:
+        name: Name of the token set they came from.
+        values: [B, K, h, w]; K = 2 (normal, abnormal) for logits and probabilities, 1 for ``anomaly``.
+        kind: What the values are.
+    """
+
+    name: str
+    values: Tensor
+    kind: ScoreKind
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a scorer hands to the post-processors, and they to one another.
+
+    Attributes:
+        sets: Score sets that are not fused yet.
+        map: [B, H, W] anomaly map, once it exists.
+        image_score: [B], once some stage has set it.
+        trace: Which stages set the image score, in order.
+    """
+
+    sets: tuple[ScoreSet, ...] = ()
+    map: Tensor | None = None
+    image_score: Tensor | None = None
+    trace: tuple[str, ...] = ()
+
+    def with_image_score(self, score: Tensor, stage: str) -> Scores:
+        """Return a copy whose image score [B] is ``score``, with ``stage`` added to the trace."""
+        return replace(self, image_score=score, trace=(*self.trace, stage))
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A detector's answer for a batch.
+
+    Attributes:
+        score: [B] float32 image scores; higher is more anomalous.
+        anomaly_map: [B, H, W] float32 at the detector's image size.
+        class_names: Object noun per image.
+        trace: Which stages set the image score.
+    """
+
+    score: Tensor
+    anomaly_map: Tensor
+    class_names: tuple[str, ...]
+    trace: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.class_names)
