@@ -34,8 +34,14 @@ smoke() (
 from PIL import Image, ImageDraw
 image = Image.new("RGB", (320, 240), (128, 140, 150))
 ImageDraw.Draw(image).ellipse((120, 80, 180, 130), fill=(60, 20, 20))
-image.save("part.png")'
+image.save("part.png")
+import torch
+state = {name: torch.zeros(1, 1, 12, 512) for name in ("ctx_pos", "ctx_neg")}
+state |= {f"compound_prompts_text.{block}": torch.zeros(4, 512) for block in range(8)}
+state["compound_prompt_projections.0.weight"] = torch.zeros(896, 512)
+torch.save({"prompt_learner": state}, "authors.pth")'
     for command in --help methods parts backbones "plugins list --json" doctor \
+        "convert anomalyclip authors.pth weights.safetensors" \
         "predict part.png --method clip-baseline --backbone ViT-B-32@random:0 --class-name part --out out --json"; do
         step "zsad $command"
         # shellcheck disable=SC2086

@@ -26,8 +26,9 @@ from zsad.parts import Auxiliary, BuildContext
 from zsad.plain_taps import PlainTaps
 from zsad.resolution import BackboneFacts, ResolvedPart, ResolvedRecipe, resolve
 from zsad.scope import Scope
+from zsad.specs import PartKind
 from zsad.text_side import TextSide
-from zsad.values import Conditioning, Features, Prediction, Sample, TokenSet
+from zsad.values import Conditioning, Features, Prediction, Sample, Scores, TokenSet
 from zsad.weights import WeightsSource, load_weights
 
 if TYPE_CHECKING:
@@ -74,16 +75,17 @@ class Detector(nn.Module):
         self.parts = nn.ModuleDict(
             {kind: entries[0] for kind, entries in self._built.items() if isinstance(entries[0], nn.Module)}
         )
-        self._refiner = self._single("attention_refiner") or PlainTaps(recipe.blocks, recipe.recipe.readout.stage)
-        self._adapter = self._single("feature_adapter")
-        self._scorer = self._single("scorer")
+        self._refiner = self.part("attention_refiner") or PlainTaps(recipe.blocks, recipe.recipe.readout.stage)
+        self._adapter = self.part("feature_adapter")
+        self._scorer = self.part("scorer")
         self._request: VisionRequest = replace(
             self._refiner.request(), cls_ln_post=recipe.recipe.readout.cls_ln_post
         )
         self.text_side = self._make_text_side()
         self.eval()
 
-    def _single(self, kind: str) -> Any:
+    def part(self, kind: PartKind) -> Any:
+        """Return the built part of a kind (the first of a list place), or None where there is none."""
         return self._built.get(kind, [None])[0]
 
     @property
@@ -132,10 +134,10 @@ class Detector(nn.Module):
         return None if profile is None else self.backbone.text_tower(profile)
 
     def _make_text_side(self) -> TextSide | None:
-        learner, tower = self._single("prompt_learner"), self._text_tower()
+        learner, tower = self.part("prompt_learner"), self._text_tower()
         if learner is None or tower is None:
             return None
-        return TextSide(tower, learner, self._single("prompt_conditioner"))
+        return TextSide(tower, learner, self.part("prompt_conditioner"))
 
     def samples(
         self, images: Sequence[ImageLike], class_name: str | Sequence[str] = "object"
@@ -206,6 +208,11 @@ class Detector(nn.Module):
         return scope.add(adapted, self.condition(adapted))
 
     @torch.no_grad()
+    def finish(self, scope: Scope) -> Prediction | None:
+        """Return the answers that waited for the scope's end, or None where none did."""
+        return scope.finish()
+
+    @torch.no_grad()
     def score(self, features: Features, class_name: str | Sequence[str] | None = None) -> Prediction:
         """Score encoded images; for two-phase methods these images are the whole scope.
 
@@ -217,9 +224,20 @@ class Detector(nn.Module):
             names = (class_name,) * len(features) if isinstance(class_name, str) else tuple(class_name)
             features = replace(features, class_names=names)
         scope = self.scope()
-        prediction = self.add(scope, features) or scope.finish()
+        prediction = self.add(scope, features) or self.finish(scope)
         assert prediction is not None
         return prediction
+
+    @torch.no_grad()
+    def stages(self, features: Features) -> list[tuple[str, Scores]]:
+        """Return the scores after the scorer and after each post-processor, by part name.
+
+        Two-phase parts take these images as their scope.
+        """
+        adapted = self.adapt(features)
+        parts = [*self.recipe.of_kind("scorer"), *self.recipe.of_kind("post_processors")]
+        steps = self.scope().steps(adapted, self.condition(adapted))
+        return [(part.spec.name, scores) for part, scores in zip(parts, steps, strict=True)]
 
     def predict(self, images: Sequence[ImageLike], class_name: str | Sequence[str] = "object") -> Prediction:
         """Encode and score: ``score`` [B] and ``anomaly_map`` [B, S, S]."""

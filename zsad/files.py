@@ -55,8 +55,26 @@ def atomic_write(path: str | os.PathLike[str], writer: Callable[[BinaryIO], obje
             temporary.unlink(missing_ok=True)
             raise
     except OSError as error:
-        reason = _MENDS.get(error.errno or 0) or error.strerror or str(error)
-        raise ZsadError(f"cannot write '{target.name}' in folder '{target.parent}': {reason}") from error
+        raise ZsadError(f"cannot write '{target.name}' in folder '{target.parent}': {_reason(error)}") from error
+
+
+def _reason(error: OSError) -> str:
+    return _MENDS.get(error.errno or 0) or error.strerror or str(error)
+
+
+def check_writable(folder: str | os.PathLike[str]) -> None:
+    """Make a folder and see that files can be written there, without touching what it holds.
+
+    Raises:
+        ZsadError: The folder cannot be made or written to: names it, the reason and the mend.
+    """
+    probe = Path(folder) / f".{secrets.token_hex(8)}.tmp"
+    try:
+        probe.parent.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise ZsadError(f"cannot write in folder '{folder}': {_reason(error)}") from error
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

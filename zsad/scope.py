@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -11,7 +12,50 @@ from zsad.errors import ZsadError
 from zsad.parts import PostProcessor, Scorer, TwoPhasePostProcessor, TwoPhaseScorer
 from zsad.values import Conditioning, Features, Prediction, Scores
 
-Stage = Scorer | PostProcessor | TwoPhaseScorer | TwoPhasePostProcessor
+
+@dataclass(frozen=True)
+class _Batch:
+    """What the stages of a batch may read."""
+
+    features: Features
+    conditioning: Conditioning | None
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """A scorer or a post-processor, of one phase or two, seen alike.
+
+    Attributes:
+        part: The part; the four protocols differ in what they are called with.
+        is_scorer: The scorer reads features and conditioning, a post-processor scores and features.
+    """
+
+    part: Any
+    is_scorer: bool
+
+    @property
+    def two_phase(self) -> bool:
+        return hasattr(self.part, "finalize")
+
+    def _inputs(self, scores: Scores, batch: _Batch) -> tuple[object, object]:
+        if self.is_scorer:
+            return batch.features, batch.conditioning
+        return scores, batch.features
+
+    def run(self, scores: Scores, batch: _Batch) -> Scores:
+        """Answer for a batch; a two-phase part takes the batch as its scope."""
+        if self.two_phase:
+            return self.finalize([self.collect(scores, batch)])
+        result: Scores = self.part(*self._inputs(scores, batch))
+        return result
+
+    def collect(self, scores: Scores, batch: _Batch) -> object:
+        kept: object = self.part.collect(*self._inputs(scores, batch))
+        return kept
+
+    def finalize(self, scope: Sequence[object]) -> Scores:
+        result: Scores = self.part.finalize(scope)
+        return result
 
 
 class Scope:
@@ -25,15 +69,11 @@ class Scope:
         scorer: Scorer | TwoPhaseScorer,
         post_processors: Sequence[PostProcessor | TwoPhasePostProcessor],
     ) -> None:
-        stages: list[Stage] = [scorer, *post_processors]
-        self._scorer = scorer
-        waits = [isinstance(stage, (TwoPhaseScorer, TwoPhasePostProcessor)) for stage in stages]
-        self._split = waits.index(True) if True in waits else len(stages)
-        self._stages = stages
+        self._stages = [_Stage(scorer, True), *(_Stage(part, False) for part in post_processors)]
+        waiting = [place for place, stage in enumerate(self._stages) if stage.two_phase]
+        self._split = waiting[0] if waiting else len(self._stages)
         self._collected: list[object] = []
-        self._image_features: list[torch.Tensor] = []
-        self._class_names: list[str] = []
-        self._image_size = 0
+        self._seen: list[Features] = []
 
     @property
     def waits(self) -> bool:
@@ -42,48 +82,48 @@ class Scope:
 
     def add(self, features: Features, conditioning: Conditioning | None) -> Prediction | None:
         """Take a batch; return its prediction, or None where the scope has to be complete first."""
-        scores = Scores()
-        for stage in self._stages[: self._split]:
-            scores = self._apply(stage, scores, features, conditioning)
+        batch = _Batch(features, conditioning)
+        scores = _last(self._stages[: self._split], Scores(), batch)
         if not self.waits:
-            return _prediction(scores, features.class_names)
-        stage = self._stages[self._split]
-        if stage is self._scorer:
-            self._collected.append(stage.collect(features, conditioning))  # type: ignore[union-attr, arg-type]
-        else:
-            self._collected.append(stage.collect(scores, features))  # type: ignore[union-attr, arg-type]
-        self._image_features.append(features.image_feature)
-        self._class_names.extend(features.class_names)
-        self._image_size = features.image_size
+            return _prediction(scores, features)
+        self._collected.append(self._stages[self._split].collect(scores, batch))
+        # Token sets of a whole scope would not fit memory; later stages see the image features.
+        self._seen.append(replace(features, token_sets=(), auxiliary={}))
         return None
 
     def finish(self) -> Prediction | None:
         """Return the predictions of all collected images, in order, or None where none waited."""
         if not self._collected:
             return None
-        scores: Scores = self._stages[self._split].finalize(self._collected)  # type: ignore[union-attr]
-        # Token sets of a whole scope would not fit memory; later stages see the image features.
-        features = Features((), torch.cat(self._image_features), tuple(self._class_names), self._image_size)
-        for stage in self._stages[self._split + 1 :]:
-            if isinstance(stage, TwoPhasePostProcessor):
-                scores = stage.finalize([stage.collect(scores, features)])
-            else:
-                scores = stage(scores, features)  # type: ignore[operator, arg-type]
-        self._collected.clear()
-        return _prediction(scores, features.class_names)
+        collected, seen = self._collected, self._seen
+        self._collected, self._seen = [], []
+        features = Features(
+            (),
+            torch.cat([entry.image_feature for entry in seen]),
+            tuple(name for entry in seen for name in entry.class_names),
+            seen[0].image_size,
+        )
+        scores = self._stages[self._split].finalize(collected)
+        return _prediction(_last(self._stages[self._split + 1 :], scores, _Batch(features, None)), features)
 
-    def _apply(
-        self, stage: Stage, scores: Scores, features: Features, conditioning: Conditioning | None
-    ) -> Scores:
-        if stage is self._scorer:
-            return stage(features, conditioning)  # type: ignore[operator, arg-type, no-any-return]
-        return stage(scores, features)  # type: ignore[operator, arg-type, no-any-return]
+    def steps(self, features: Features, conditioning: Conditioning | None) -> Iterator[Scores]:
+        """Yield the scores of a batch after each stage; two-phase parts take it as their scope."""
+        scores, batch = Scores(), _Batch(features, conditioning)
+        for stage in self._stages:
+            scores = stage.run(scores, batch)
+            yield scores
 
 
-def _prediction(scores: Scores, class_names: Sequence[str]) -> Prediction:
+def _last(stages: Sequence[_Stage], scores: Scores, batch: _Batch) -> Scores:
+    for stage in stages:
+        scores = stage.run(scores, batch)
+    return scores
+
+
+def _prediction(scores: Scores, features: Features) -> Prediction:
     if scores.map is None or scores.image_score is None:
         what = "an anomaly map" if scores.map is None else "an image score"
-        raise ZsadError(f"the parts of this method ended without {what}, although they declare to provide one")
-    return Prediction(scores.image_score, scores.map, tuple(class_names), scores.trace)
-
-
+        raise ZsadError(
+            f"the parts of this method ended without {what}, although they declare to provide one"
+        )
+    return Prediction(scores.image_score, scores.map, features.class_names, scores.trace)

@@ -177,7 +177,7 @@ class CommandSpec:
     Attributes:
         name: The word after ``zsad``.
         help: One sentence shown by ``zsad --help``, which imports nothing.
-        app: Import string of a ``typer.Typer``, imported when the command runs.
+        app: Import string of a ``typer.Typer`` (a group) or a function (one command), imported when it runs.
     """
 
     name: str

@@ -25,7 +25,7 @@ def load_backbone(name: str, device: str = "auto", dtype: str = "auto") -> ClipB
     where = choose_device(device)
     precision = choose_dtype(dtype, where)
     host = get_host()
-    if name in host.backbones.names() or name.partition(":")[2] in host.backbones.names():
+    if name in host.backbones:
         spec = host.backbones.get(name).spec
         backbone: ClipBackbone = load_object(spec.factory)(where, precision)
         return backbone

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import logging
 import pickle
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -93,7 +93,7 @@ def create_module(name: BackboneName) -> tuple[nn.Module, BackboneCard]:
                 f"{nearest(name.pretrained, tags)} (it has: {', '.join(tags) or 'none'})"
             )
     where = f"{name.arch}@/path/to/file" if name.pretrained else "ARCH@/path/to/file"
-    with hub_errors(name.text, f"pass --backbone {where}"), _quiet():
+    with hub_errors(name.text, f"pass --backbone {where}"):
         model = open_clip.create_model(name.arch, pretrained=name.pretrained)
     return model, BackboneCard(name.text, f"see open_clip's entry for {name.text}")
 
@@ -146,13 +146,17 @@ def read_state_dict(path: Path) -> tuple[dict[str, Tensor], bool]:
 
 
 def _load_torch(path: Path) -> Any:
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except RuntimeError as error:
-        if "TorchScript" not in str(error):
-            raise
-    # OpenAI publishes TorchScript archives: their own restricted unpickler, and none of their code is run.
-    return dict(torch.jit.load(path, map_location="cpu").state_dict())
+    if _is_torchscript(path):
+        # OpenAI's own files: read by TorchScript's restricted unpickler, and none of their code is run.
+        return dict(torch.jit.load(path, map_location="cpu").state_dict())
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _is_torchscript(path: Path) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith("/constants.pkl") for name in archive.namelist())
 
 
 def load_state(model: nn.Module, state: dict[str, Tensor], source: str, arch: str) -> None:
@@ -195,13 +199,3 @@ def _tokenizer(name: BackboneName, context_length: int) -> Any:
 def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
-
-class _quiet:
-    """Silence open_clip's own warnings: what matters of them is said by zsad."""
-
-    def __enter__(self) -> None:
-        self._level = logging.getLogger().level
-        logging.getLogger().setLevel(logging.ERROR)
-
-    def __exit__(self, *_: object) -> None:
-        logging.getLogger().setLevel(self._level)

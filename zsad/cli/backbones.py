@@ -27,7 +27,9 @@ def list_backbones(as_json: JsonOption = False) -> None:
         print_json(registered + archs)
         return
     print_table(registered + archs, ("name", "source", "summary"))
-    print_message(f"open_clip architectures are used as {FORMS}; 'zsad backbones info ARCH' lists their weights")
+    print_message(
+        f"open_clip architectures are used as {FORMS}; 'zsad backbones info ARCH' lists their weights"
+    )
 
 
 @app.command("info")

@@ -12,7 +12,17 @@ from zsad.cli.output import JsonOption, print_fields, print_json, print_table
 from zsad.errors import InputError, ZsadError
 from zsad.host import get_host
 
-PACKAGES = ("zsad", "torch", "open_clip_torch", "transformers", "peft", "numpy", "gradio", "pluggy", "safetensors")
+PACKAGES = (
+    "zsad",
+    "torch",
+    "open_clip_torch",
+    "transformers",
+    "peft",
+    "numpy",
+    "gradio",
+    "pluggy",
+    "safetensors",
+)
 
 AGREEMENT = 1e-4
 """Largest difference from open_clip's own forward pass, in units of the spread of its features."""
@@ -35,7 +45,12 @@ def doctor(
     versions = {name: _version(name) for name in PACKAGES}
     machine = _machine()
     plugins = [
-        {"name": record.name, "distribution": record.distribution, "status": record.status, "error": record.error}
+        {
+            "name": record.name,
+            "distribution": record.distribution,
+            "status": record.status,
+            "error": record.error,
+        }
         for record in get_host().plugins
     ]
     if as_json:

@@ -17,6 +17,11 @@ from zsad.host import NO_PLUGINS
 from zsad.imports import cause
 
 COMMANDS: dict[str, tuple[str, str]] = {
+    "predict": ("zsad.cli.predict:predict", "Score images and show where they look wrong."),
+    "convert": ("zsad.cli.convert:convert", "Import an authors' checkpoint as safetensors."),
+    "doctor": ("zsad.cli.doctor:doctor", "Report what this machine and installation can do."),
+    "methods": ("zsad.cli.methods:app", "List the methods, or show a recipe."),
+    "backbones": ("zsad.cli.backbones:app", "List what methods can run on."),
     "parts": ("zsad.cli.parts:app", "List the swappable parts of methods, or explain one."),
     "plugins": ("zsad.cli.plugins:app", "List what extends zsad, or say why something does not."),
 }

@@ -59,7 +59,9 @@ def info(
     claim = host.recipes.get(name)
     if as_json:
         data = recipe.model_dump(mode="json")
-        print_json({**data, "distribution": claim.distribution, "converter": claim.spec.converter is not None})
+        print_json(
+            {**data, "distribution": claim.distribution, "converter": claim.spec.converter is not None}
+        )
         return
     paper, code = recipe.paper, recipe.code
     print_fields(
@@ -73,7 +75,9 @@ def info(
             "code": f"{code.repository} ({code.licence})" if code else None,
             "published on": recipe.official.architectures if recipe.official else None,
             "image size": recipe.official.image_size if recipe.official else None,
-            "checkpoints": f"zsad convert {name} CHECKPOINT.pth OUT.safetensors" if claim.spec.converter else None,
+            "checkpoints": f"zsad convert {name} CHECKPOINT.pth OUT.safetensors"
+            if claim.spec.converter
+            else None,
         }
     )
     print()

@@ -7,14 +7,20 @@ import functools
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+T = TypeVar("T")
+
+PLAIN_INTERVAL = 10.0
+"""Seconds between progress lines where there is no terminal."""
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 """The option ``--json`` of every command that prints a result."""
@@ -65,6 +71,27 @@ def print_fields(fields: Mapping[str, object]) -> None:
     width = max(map(len, shown), default=0)
     for name, text in shown.items():
         print(f"{name.ljust(width)}  {text}")
+
+
+def progress(items: Iterable[T], total: int, unit: str) -> Iterator[T]:
+    """Yield the items with a progress bar on a terminal, and with a plain line now and then elsewhere.
+
+    Args:
+        items: What to go through.
+        total: Their number.
+        unit: What they are, in the plural.
+    """
+    if sys.stderr.isatty():
+        from rich.progress import track
+
+        yield from track(items, total=total, description=unit, console=stderr_console(), transient=True)
+        return
+    shown = time.monotonic()
+    for count, item in enumerate(items, start=1):
+        yield item
+        if time.monotonic() - shown > PLAIN_INTERVAL:
+            print_message(f"{count} of {total} {unit}")
+            shown = time.monotonic()
 
 
 def _print_rich_table(cells: list[list[str]], columns: Sequence[str]) -> None:

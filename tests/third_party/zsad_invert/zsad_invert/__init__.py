@@ -18,5 +18,6 @@ def zsad_parts() -> Iterator[PartSpec]:
         kind="post_processors",
         factory="zsad_invert.part:build",
         options="zsad_invert.options:InvertOptions",
+        requires=frozenset({"anomaly_map"}),
         summary="Turns the anomaly map upside down: what was normal becomes anomalous.",
     )

@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from zsad.detector import load_detector
+
+
+def test_writes_scores_overlay_and_native_map(zsad, tiny, photo, tmp_path) -> None:
+    out = tmp_path / "out"
+    answer = zsad("predict", photo, "--method", "clip-baseline", "--backbone", tiny, "--out", out,
+                  "--save-maps", "--json", "--class-name", "gear")  # fmt: skip
+    assert answer.code == 0
+    report = json.loads(answer.out)
+    (image,) = report["images"]
+    prediction = load_detector("clip-baseline", backbone=tiny).predict([photo], "gear")
+    assert image["score"] == pytest.approx(float(prediction.score[0]), abs=1e-6)
+    assert image["decision"] == "no threshold set"
+    anomaly_map = np.load(image["map"])
+    assert anomaly_map.dtype == np.float32 and anomaly_map.shape == (70, 90)
+    assert Image.open(image["overlay"]).size == (90, 70)
+    assert report["complete"] and json.loads((out / "predictions.json").read_text()) == report
+    assert report["setting"] == "training-free / inductive / zero-shot"
+    assert report["recipe_hash"] in answer.err
+
+
+def test_threshold_decides(zsad, tiny, photo, tmp_path) -> None:
+    words = (
+        "predict",
+        photo,
+        "--method",
+        "clip-baseline",
+        "--backbone",
+        tiny,
+        "--out",
+        tmp_path / "o",
+        "--json",
+    )
+    for threshold, decision in ((-1, "anomalous"), (2, "normal")):
+        report = json.loads(zsad(*words, "--threshold", threshold).out)
+        assert report["images"][0]["decision"] == decision
+
+
+def test_unreadable_image_is_named_and_the_rest_goes_on(zsad, tiny, photo, tmp_path) -> None:
+    (tmp_path / "broken.png").write_text("no image")
+    Image.open(photo).save(tmp_path / "z.png")
+    answer = zsad("predict", tmp_path, "--method", "clip-baseline", "--backbone", tiny, "--out",
+                  tmp_path / "o", "--batch-size", "1", "--json")  # fmt: skip
+    assert answer.code == 1
+    report = json.loads(answer.out)
+    assert [Path(entry["path"]).name for entry in report["images"]] == ["photo.png", "z.png"]
+    assert [Path(entry["path"]).name for entry in report["failed"]] == ["broken.png"]
+    assert "broken.png" in answer.err and "1 of 3 images could not be read" in answer.err
+
+
+def test_only_unreadable_images_is_wrong_input(zsad, tiny, tmp_path) -> None:
+    bad = tmp_path / "bad.png"
+    bad.write_text("no image")
+    answer = zsad("predict", bad, "--method", "clip-baseline", "--backbone", tiny, "--out", tmp_path / "o")
+    assert answer.code == 2 and "bad.png" in answer.err
+
+
+def test_same_stem_does_not_overwrite(zsad, tiny, photo, tmp_path) -> None:
+    other = tmp_path / "other" / "photo.png"
+    other.parent.mkdir()
+    Image.open(photo).save(other)
+    answer = zsad("predict", photo, other, "--method", "clip-baseline", "--backbone", tiny, "--out",
+                  tmp_path / "o", "--json")  # fmt: skip
+    overlays = {image["overlay"] for image in json.loads(answer.out)["images"]}
+    assert len(overlays) == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "parts"),
+    [
+        ("--method clip-baselin --backbone TINY", ["'clip-baselin'", "'clip-baseline'"]),
+        ("--method anomalyclip --backbone TINY", ["--weights", "--untrained", "prompt_learner"]),
+        ("--method clip-baseline --backbone ViT-B-61@random:0", ["'ViT-B-16'"]),
+        ("--method clip-baseline --backbone ViT-B-16", ["ViT-B-16:openai"]),
+        ("--method clip-baseline --backbone ViT-B-16@/no/file", ["/no/file"]),
+        ("--method clip-baseline --backbone TINY --image-size 100", ["96", "104"]),
+        (
+            "--method clip-baseline --backbone TINY --set scorer=winclip.anomaly",
+            ["'window_tokens'", ".windows"],
+        ),
+        ("--method clip-baseline --backbone TINY --set scorer.temprature=1", ["'temperature'"]),
+        ("--method clip-baseline --backbone TINY --set scorer=no.part", ["'no.part'"]),
+        ("--method anomalyclip --backbone TINY --untrained --normal-prompt x", ["learned"]),
+        ("--method clip-baseline --backbone TINY --dtype float8", ["float8", "float32"]),
+        ("--method clip-baseline --backbone TINY --device tpu", ["tpu", "cpu"]),
+        ("--method clip-baseline --backbone TINY --weights a --weights b", ["--weights"]),
+        ("--backbone TINY", ["--method"]),
+    ],
+)
+def test_bad_input_is_one_sentence(zsad, tiny, photo, tmp_path, line: str, parts: list[str]) -> None:
+    words = [tiny if word == "TINY" else word for word in line.split()]
+    answer = zsad("predict", photo, "--out", tmp_path / "o", *words)
+    assert answer.code == 2
+    assert all(part in answer.sentence for part in parts), answer.sentence
+    assert not (tmp_path / "o" / "predictions.json").exists()
+
+
+def test_read_only_output(zsad, tiny, photo, public_path, unprivileged) -> None:
+    folder = public_path / "locked"
+    folder.mkdir(mode=0o555)
+    readable = public_path / "photo.png"
+    readable.write_bytes(photo.read_bytes())
+    with unprivileged():
+        answer = zsad("predict", readable, "--method", "clip-baseline", "--backbone", tiny, "--out", folder)
+    assert answer.code == 1
+    assert str(folder) in answer.sentence and "permission denied" in answer.sentence
+
+
+def test_own_prompts_change_the_answer(zsad, tiny, photo, tmp_path) -> None:
+    words = (
+        "predict",
+        photo,
+        "--method",
+        "clip-baseline",
+        "--backbone",
+        tiny,
+        "--out",
+        tmp_path / "o",
+        "--json",
+    )
+    plain = json.loads(zsad(*words).out)
+    own = json.loads(zsad(*words, "--normal-prompt", "a clean {}", "--abnormal-prompt", "a dirty {}").out)
+    assert own["images"][0]["score"] != plain["images"][0]["score"]
+    assert own["fidelity"] == "composed" and plain["fidelity"] == "inspired"
+    assert own["recipe_hash"] != plain["recipe_hash"]
+
+
+def test_third_party_post_processor(zsad, zsad_invert, tiny, photo, tmp_path) -> None:
+    words = ("predict", photo, "--method", "clip-baseline", "--backbone", tiny, "--json", "--save-maps")
+    plain = json.loads(zsad(*words, "--out", tmp_path / "a").out)
+    answer = zsad(*words, "--out", tmp_path / "b", "--set", "post_processors+=invert.invert")
+    inverted = json.loads(answer.out)
+    assert inverted["fidelity"] == "composed"
+    assert inverted["recipe"]["parts"][-1] == {
+        "kind": "post_processors", "use": "invert.invert", "options": {"strength": 1.0},
+    }  # fmt: skip
+    before, after = (np.load(run["images"][0]["map"]) for run in (plain, inverted))
+    # Upside down: what the map gains in one place it loses in the other.
+    np.testing.assert_allclose(before + after, (before + after)[0, 0], atol=1e-5)
+    assert np.ptp(before) > 1e-4
+
+
+def test_interrupt_keeps_finished_images(tiny, photo, tmp_path) -> None:
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(400):
+        Image.open(photo).resize((900, 700)).save(folder / f"{number:03}.png")
+    out = tmp_path / "out"
+    options = f"--method clip-baseline --backbone {tiny} --out {out} --batch-size 1".split()
+    program = "from zsad.cli.main import main; main()"
+    command = [sys.executable, "-c", program, "predict", str(folder), *options]
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ
+    )
+    limit = time.monotonic() + 120
+    while not list(out.glob("*_overlay.png")) and time.monotonic() < limit and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.splitlines()[-1] == "interrupted" and "Traceback" not in err
+    report = json.loads((out / "predictions.json").read_text())
+    written = sorted(path.name for path in out.iterdir() if path.name != "predictions.json")
+    assert not report["complete"] and 0 < len(written) < 400
+    assert {Path(entry["overlay"]).name for entry in report["images"]} <= set(written)
+    assert len(written) - len(report["images"]) <= 1 and not list(out.glob(".*"))
