@@ -75,7 +75,11 @@ def read_card(path: Path) -> WeightsCard:
         with safe_open(path, framework="numpy") as file:
             text = (file.metadata() or {}).get(METADATA_KEY)
     except (SafetensorError, OSError) as error:
-        mend = "; import an authors' checkpoint with 'zsad convert' first" if path.suffix in (".pth", ".pt") else ""
+        mend = (
+            "; import an authors' checkpoint with 'zsad convert' first"
+            if path.suffix in (".pth", ".pt")
+            else ""
+        )
         raise InputError(f"{path} is not a safetensors weights file{mend}") from error
     if text is None:
         raise InputError(f"{path} has no zsad card; convert the authors' checkpoint with 'zsad convert'")

@@ -22,7 +22,7 @@ from zsad.encoding import encode_together
 from zsad.errors import InputError
 from zsad.host import Host, get_host
 from zsad.imports import load_object
-from zsad.parts import Auxiliary, BuildContext
+from zsad.parts import Auxiliary, BuildContext, Injector
 from zsad.plain_taps import PlainTaps
 from zsad.resolution import BackboneFacts, ResolvedPart, ResolvedRecipe, resolve
 from zsad.scope import Scope
@@ -75,7 +75,8 @@ class Detector(nn.Module):
         self.parts = nn.ModuleDict(
             {kind: entries[0] for kind, entries in self._built.items() if isinstance(entries[0], nn.Module)}
         )
-        self._refiner = self.part("attention_refiner") or PlainTaps(recipe.blocks, recipe.recipe.readout.stage)
+        plain = PlainTaps(recipe.blocks, recipe.recipe.readout.stage)
+        self._refiner: Any = self.part("attention_refiner") or plain
         self._adapter = self.part("feature_adapter")
         self._scorer = self.part("scorer")
         self._request: VisionRequest = replace(
@@ -167,6 +168,11 @@ class Detector(nn.Module):
         """
         return encode_together([self], self.samples(images, class_name))[0]
 
+    @property
+    def injects(self) -> bool:
+        """Whether the attention refiner puts tokens into the pass, which takes a plain pass before it."""
+        return isinstance(self._refiner, Injector)
+
     def inject(self, prepass: Features) -> InjectedTokens:
         """Return the visual tokens that the attention refiner puts into the pass."""
         tokens: InjectedTokens = self._refiner.inject(prepass)
@@ -177,7 +183,11 @@ class Detector(nn.Module):
         return list(zip(self.recipe.of_kind("auxiliary"), self._built.get("auxiliary", []), strict=True))
 
     def features(
-        self, output: VisionOutput, samples: Sequence[Sample], auxiliary: Mapping[str, Tensor]
+        self,
+        output: VisionOutput,
+        samples: Sequence[Sample],
+        auxiliary: Mapping[str, Tensor],
+        prepass: Tensor | None = None,
     ) -> Features:
         """Turn what was read of a pass into this method's features, in float32."""
         return Features(
@@ -186,6 +196,7 @@ class Detector(nn.Module):
             tuple(sample.class_name for sample in samples),
             self.recipe.image_size,
             auxiliary,
+            prepass,
         )
 
     def adapt(self, features: Features) -> Features:
@@ -251,7 +262,9 @@ def _sample(image: ImageLike, class_name: str) -> Sample:
         return Sample(read_image(image), class_name, Path(image))
     array = image if isinstance(image, np.ndarray) else np.asarray(image.convert("RGB"))
     if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8:
-        raise InputError(f"an image array has to be RGB uint8 [H, W, 3], not {array.dtype} {list(array.shape)}")
+        raise InputError(
+            f"an image array has to be RGB uint8 [H, W, 3], not {array.dtype} {list(array.shape)}"
+        )
     return Sample(array, class_name)
 
 
@@ -261,9 +274,7 @@ def _float(tensor: Tensor) -> Tensor:
 
 def _full_precision(entry: TokenSet) -> TokenSet:
     class_token = None if entry.class_token is None else _float(entry.class_token)
-    return TokenSet(
-        entry.name, _float(entry.tokens), entry.layout, entry.space, entry.block, class_token
-    )
+    return TokenSet(entry.name, _float(entry.tokens), entry.layout, entry.space, entry.block, class_token)
 
 
 def backbone_facts(backbone: ClipBackbone) -> BackboneFacts:
@@ -317,7 +328,7 @@ def load_detector(
     loaded = load_backbone(backbone, device, dtype) if isinstance(backbone, str) else backbone
     recipe = resolve(host, method, backbone_facts(loaded), overrides=overrides, image_size=image_size)
     detector = Detector(loaded, recipe, seed=seed)
-    learnable = {part.kind: detector.parts[part.kind] for part in recipe.learnable}
+    learnable: dict[str, nn.Module] = {part.kind: detector.parts[part.kind] for part in recipe.learnable}
     if weights is not None:
         detector.cards = load_weights(learnable, recipe, weights)
     missing = [kind for kind in learnable if kind not in detector.cards]

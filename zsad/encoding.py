@@ -49,13 +49,15 @@ def encode_together(detectors: Sequence[Detector], samples: Sequence[Sample]) ->
     first = detectors[0]
     pixels = first.tensor(samples)
     auxiliary = _side_inputs(detectors, samples, pixels)
-    injected = None
-    if first.request.prepass:
-        (plain,) = first.tower(pixels, [VisionRequest(cls_ln_post=first.request.cls_ln_post)], auxiliary)
-        injected = first.inject(first.features(plain, samples, auxiliary))
+    injected, prepass = None, None
+    if first.injects:
+        plain = VisionRequest(cls_ln_post=first.request.cls_ln_post)
+        (output,) = first.tower(pixels, [plain], auxiliary)
+        before = first.features(output, samples, auxiliary)
+        injected, prepass = first.inject(before), before.image_feature
     outputs = first.tower(pixels, [detector.request for detector in detectors], auxiliary, injected)
     return [
-        detector.features(output, samples, auxiliary)
+        detector.features(output, samples, auxiliary, prepass)
         for detector, output in zip(detectors, outputs, strict=True)
     ]
 

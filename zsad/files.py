@@ -55,7 +55,9 @@ def atomic_write(path: str | os.PathLike[str], writer: Callable[[BinaryIO], obje
             temporary.unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise ZsadError(f"cannot write '{target.name}' in folder '{target.parent}': {_reason(error)}") from error
+        raise ZsadError(
+            f"cannot write '{target.name}' in folder '{target.parent}': {_reason(error)}"
+        ) from error
 
 
 def _reason(error: OSError) -> str:

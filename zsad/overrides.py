@@ -82,15 +82,15 @@ def _set_part(parts: dict[str, Any], kind: str, rest: str, operator: str, value:
     elif rest:
         choice = parts.get(kind)
         if choice is None:
-            raise InputError(f"--set {text}: this method has no {kind}; choose one first with --set {kind}=name")
+            raise InputError(
+                f"--set {text}: this method has no {kind}; choose one first with --set {kind}=name"
+            )
         parts[kind] = _with_option(choice, rest, value)
     else:
         parts[kind] = _part_name(value, text)
 
 
-def _set_in_list(
-    parts: dict[str, Any], kind: str, rest: str, operator: str, value: Any, text: str
-) -> None:
+def _set_in_list(parts: dict[str, Any], kind: str, rest: str, operator: str, value: Any, text: str) -> None:
     entries = list(parts.get(kind) or [])
     if rest:
         name, _, option = rest.rpartition(".")
@@ -134,7 +134,7 @@ def _find(entries: list[Any], name: str, kind: str, text: str) -> int:
 
 
 def _with_option(choice: Any, option: str, value: Any) -> dict[str, Any]:
-    entry = {"use": choice} if isinstance(choice, str) else dict(choice)
+    entry: dict[str, Any] = {"use": choice} if isinstance(choice, str) else dict(choice)
     section: dict[str, Any] = dict(entry.get("options") or {})
     entry["options"] = section
     *outer, last = option.split(".")

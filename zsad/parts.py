@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from zsad.backbones.text import TextTower
     from zsad.backbones.streams import InjectedTokens, VisionRequest
+    from zsad.backbones.text import TextTower
     from zsad.values import Conditioning, Features, Prompts, Sample, Scores
 
 
@@ -49,14 +49,17 @@ class BuildContext:
 
 
 class Auxiliary(Protocol):
-    """Computes side inputs from the samples, with a preprocessing of its own."""
+    """Computes side inputs from the samples, with a preprocessing of its own.
+
+    Terms of refined streams read them as ``BlockState.auxiliary``, later parts as ``Features.auxiliary``.
+    """
 
     def __call__(self, samples: Sequence[Sample], images: Tensor) -> Mapping[str, Tensor]:
         """Return named tensors with B first, from raw samples and the backbone's input [B, 3, S, S]."""
 
 
 class AttentionRefiner(Protocol):
-    """Says what a method wants from the pass: refined streams, taps, windows."""
+    """Says what a method wants from the pass: refined streams, taps, windows. Asked once, when built."""
 
     def request(self) -> VisionRequest:
         """Return what to read; equal streams and terms of several methods are computed once."""
@@ -64,7 +67,14 @@ class AttentionRefiner(Protocol):
 
 @runtime_checkable
 class Injector(Protocol):
-    """A refiner that puts tokens of its own into the pass, given features of a pass without them."""
+    """A refiner that puts tokens of its own into the pass, given features of a pass without them.
+
+    To implement ``inject`` is to declare a prepass: the core runs a plain pass first, and later parts
+    find its image feature in ``Features.prepass``.
+    """
+
+    def request(self) -> VisionRequest:
+        """Return what to read of the pass with the injected tokens."""
 
     def inject(self, prepass: Features) -> InjectedTokens:
         """Return the tokens for this batch; ``prepass`` holds the plain pass's image feature."""
@@ -81,10 +91,10 @@ class PromptLearner(Protocol):
     """Yields the token sequences of a class."""
 
     class_agnostic: bool
-    """The prompts are the same for every class noun, so that they are encoded once."""
+    """The prompts are the same for every class noun, so that they are encoded once, for the noun ``""``."""
 
     def __call__(self, class_name: str) -> Prompts:
-        """Return prompts with embeddings [n, L, D]."""
+        """Return prompts with embeddings [n, L, D]; asked once per class until parameters change."""
 
 
 class PromptConditioner(Protocol):
@@ -105,29 +115,36 @@ class Scorer(Protocol):
 
 
 class PostProcessor(Protocol):
-    """One step from score sets to the anomaly map and the image score."""
+    """One step from score sets to the anomaly map and the image score.
+
+    Behind a two-phase part ``features`` are those of the whole scope, without token sets and side inputs.
+    """
 
     def __call__(self, scores: Scores, features: Features) -> Scores:
         """Return the scores after this step."""
 
 
+Kept = TypeVar("Kept")
+"""What a two-phase part keeps of a batch."""
+
+
 @runtime_checkable
-class TwoPhaseScorer(Protocol):
+class TwoPhaseScorer(Protocol[Kept]):
     """A scorer that sees a whole scope (a class) before it answers. It keeps no state of its own."""
 
-    def collect(self, features: Features, conditioning: Conditioning | None) -> object:
-        """Return what has to be kept of a batch."""
+    def collect(self, features: Features, conditioning: Conditioning | None) -> Kept:
+        """Return what has to be kept of a batch, whose images are all of one class."""
 
-    def finalize(self, scope: Sequence[object]) -> Scores:
+    def finalize(self, scope: Sequence[Kept]) -> Scores:
         """Return the scores of all images of the scope, in the order in which they were collected."""
 
 
 @runtime_checkable
-class TwoPhasePostProcessor(Protocol):
+class TwoPhasePostProcessor(Protocol[Kept]):
     """A post-processor that sees a whole scope (a class) before it answers."""
 
-    def collect(self, scores: Scores, features: Features) -> object:
-        """Return what has to be kept of a batch."""
+    def collect(self, scores: Scores, features: Features) -> Kept:
+        """Return what has to be kept of a batch, whose images are all of one class."""
 
-    def finalize(self, scope: Sequence[object]) -> Scores:
+    def finalize(self, scope: Sequence[Kept]) -> Scores:
         """Return the scores of all images of the scope, in the order in which they were collected."""

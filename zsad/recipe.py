@@ -232,6 +232,8 @@ def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     result = dict(base)
     for key, value in over.items():
         old = result.get(key)
-        replace = not (isinstance(old, dict) and isinstance(value, dict)) or "use" in value
-        result[key] = value if replace else _merged(old, value)
+        if isinstance(old, dict) and isinstance(value, dict) and "use" not in value:
+            result[key] = _merged(old, value)
+        else:
+            result[key] = value
     return result

@@ -267,7 +267,11 @@ def _numerics(recipe: Recipe, facts: BackboneFacts) -> tuple[TowerProfile, TextP
         text = text and text.model_copy(update=official.text.model_dump())
     if official is not None and published_here:
         size = official.image_size
-    return _overridden(profile, choice.activation, choice.position_embedding), _overridden_text(text, recipe), size
+    return (
+        _overridden(profile, choice.activation, choice.position_embedding),
+        _overridden_text(text, recipe),
+        size,
+    )
 
 
 def _overridden(profile: TowerProfile, activation: str | None, position: str | None) -> TowerProfile:

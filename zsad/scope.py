@@ -1,16 +1,18 @@
-"""Scoring a scope (a class) batch by batch, with parts that answer at once or only at its end."""
+"""Scoring images batch by batch, with parts that answer at once or only when they saw a whole class."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from zsad.errors import ZsadError
 from zsad.parts import PostProcessor, Scorer, TwoPhasePostProcessor, TwoPhaseScorer
-from zsad.values import Conditioning, Features, Prediction, Scores
+from zsad.values import Conditioning, Features, Prediction, Scores, places_by_name
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,10 @@ class _Batch:
 
     features: Features
     conditioning: Conditioning | None
+
+    def select(self, places: Sequence[int]) -> _Batch:
+        conditioning = None if self.conditioning is None else self.conditioning.select(places)
+        return _Batch(self.features.select(places), conditioning)
 
 
 @dataclass(frozen=True)
@@ -35,44 +41,56 @@ class _Stage:
 
     @property
     def two_phase(self) -> bool:
-        return hasattr(self.part, "finalize")
+        return isinstance(self.part, (TwoPhaseScorer, TwoPhasePostProcessor))
 
-    def _inputs(self, scores: Scores, batch: _Batch) -> tuple[object, object]:
+    def _ask(self, method: Callable[..., Any], scores: Scores, batch: _Batch) -> Any:
         if self.is_scorer:
-            return batch.features, batch.conditioning
-        return scores, batch.features
+            return method(batch.features, batch.conditioning)
+        return method(scores, batch.features)
 
     def run(self, scores: Scores, batch: _Batch) -> Scores:
-        """Answer for a batch; a two-phase part takes the batch as its scope."""
+        """Answer for a batch; a two-phase part takes each class of the batch as a scope."""
         if self.two_phase:
-            return self.finalize([self.collect(scores, batch)])
-        result: Scores = self.part(*self._inputs(scores, batch))
+            places = places_by_name(batch.features.class_names)
+            kept = self.collect(scores, batch, places)
+            return self.finalize({name: [entry] for name, entry in kept.items()}, places)
+        result: Scores = self._ask(self.part, scores, batch)
         return result
 
-    def collect(self, scores: Scores, batch: _Batch) -> object:
-        kept: object = self.part.collect(*self._inputs(scores, batch))
-        return kept
+    def collect(
+        self, scores: Scores, batch: _Batch, places: Mapping[str, Sequence[int]]
+    ) -> dict[str, object]:
+        """Return what a two-phase part keeps of each class of a batch."""
+        if len(places) == 1:
+            return {name: self._ask(self.part.collect, scores, batch) for name in places}
+        return {
+            name: self._ask(self.part.collect, scores.select(own), batch.select(own))
+            for name, own in places.items()
+        }
 
-    def finalize(self, scope: Sequence[object]) -> Scores:
-        result: Scores = self.part.finalize(scope)
-        return result
+    def finalize(self, kept: Mapping[str, Sequence[object]], places: Mapping[str, Sequence[int]]) -> Scores:
+        """Return a two-phase part's scores of all images, each at its place."""
+        found: list[Scores] = [self.part.finalize(kept[name]) for name in places]
+        if len(found) == 1:
+            return found[0]
+        return _joined(found).select(torch.tensor([*chain(*places.values())]).argsort().tolist())
 
 
 class Scope:
-    """The images over which a method's two-phase parts look, for example the test images of a class.
+    """The images over which a method's two-phase parts look, class by class.
 
     Methods without such parts answer every batch at once; the others answer in :meth:`finish`.
     """
 
     def __init__(
         self,
-        scorer: Scorer | TwoPhaseScorer,
-        post_processors: Sequence[PostProcessor | TwoPhasePostProcessor],
+        scorer: Scorer | TwoPhaseScorer[Any],
+        post_processors: Sequence[PostProcessor | TwoPhasePostProcessor[Any]],
     ) -> None:
         self._stages = [_Stage(scorer, True), *(_Stage(part, False) for part in post_processors)]
         waiting = [place for place, stage in enumerate(self._stages) if stage.two_phase]
         self._split = waiting[0] if waiting else len(self._stages)
-        self._collected: list[object] = []
+        self._kept: dict[str, list[object]] = {}
         self._seen: list[Features] = []
 
     @property
@@ -86,28 +104,30 @@ class Scope:
         scores = _last(self._stages[: self._split], Scores(), batch)
         if not self.waits:
             return _prediction(scores, features)
-        self._collected.append(self._stages[self._split].collect(scores, batch))
-        # Token sets of a whole scope would not fit memory; later stages see the image features.
-        self._seen.append(replace(features, token_sets=(), auxiliary={}))
+        places = places_by_name(features.class_names)
+        for name, entry in self._stages[self._split].collect(scores, batch, places).items():
+            self._kept.setdefault(name, []).append(entry)
+        # Token sets and side inputs of a whole scope would not fit memory.
+        self._seen.append(replace(features, token_sets=(), auxiliary={}, prepass=None))
         return None
 
     def finish(self) -> Prediction | None:
         """Return the predictions of all collected images, in order, or None where none waited."""
-        if not self._collected:
+        if not self._seen:
             return None
-        collected, seen = self._collected, self._seen
-        self._collected, self._seen = [], []
+        kept, seen = self._kept, self._seen
+        self._kept, self._seen = {}, []
         features = Features(
             (),
             torch.cat([entry.image_feature for entry in seen]),
             tuple(name for entry in seen for name in entry.class_names),
             seen[0].image_size,
         )
-        scores = self._stages[self._split].finalize(collected)
+        scores = self._stages[self._split].finalize(kept, places_by_name(features.class_names))
         return _prediction(_last(self._stages[self._split + 1 :], scores, _Batch(features, None)), features)
 
     def steps(self, features: Features, conditioning: Conditioning | None) -> Iterator[Scores]:
-        """Yield the scores of a batch after each stage; two-phase parts take it as their scope."""
+        """Yield the scores of a batch after each stage; two-phase parts take its classes as their scopes."""
         scores, batch = Scores(), _Batch(features, conditioning)
         for stage in self._stages:
             scores = stage.run(scores, batch)
@@ -120,10 +140,35 @@ def _last(stages: Sequence[_Stage], scores: Scores, batch: _Batch) -> Scores:
     return scores
 
 
+def _joined(found: Sequence[Scores]) -> Scores:
+    """Join the scores of several classes, image after image."""
+
+    def join(tensors: Sequence[Tensor | None]) -> Tensor | None:
+        present = [tensor for tensor in tensors if tensor is not None]
+        return torch.cat(present) if len(present) == len(tensors) else None
+
+    return Scores(
+        tuple(
+            replace(sets[0], values=torch.cat([entry.values for entry in sets]))
+            for sets in zip(*(scores.sets for scores in found), strict=True)
+        ),
+        join([scores.map for scores in found]),
+        join([scores.image_score for scores in found]),
+        found[0].trace,
+    )
+
+
 def _prediction(scores: Scores, features: Features) -> Prediction:
     if scores.map is None or scores.image_score is None:
         what = "an anomaly map" if scores.map is None else "an image score"
         raise ZsadError(
             f"the parts of this method ended without {what}, although they declare to provide one"
+        )
+    count, side = len(features), features.image_size
+    if scores.map.shape != (count, side, side) or scores.image_score.shape != (count,):
+        raise ZsadError(
+            f"the parts of this method ended with a map {list(scores.map.shape)} and image scores "
+            f"{list(scores.image_score.shape)} instead of {[count, side, side]} and {[count]}; "
+            "standard.upsample brings score sets to the image size"
         )
     return Prediction(scores.image_score, scores.map, features.class_names, scores.trace)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from zsad.backbones.text import TextTower
 from zsad.parts import PromptConditioner, PromptLearner
-from zsad.values import ABNORMAL, NORMAL, Conditioning, Features, Prompts, Reduction
+from zsad.values import ABNORMAL, NORMAL, Conditioning, Features, Prompts, Reduction, places_by_name
 
 
 def reduce_prompts(
@@ -72,7 +72,7 @@ class TextSide:
     def __call__(self, features: Features) -> Conditioning:
         """Return the conditioning of a batch, whose images may be of several classes."""
         names = ["" if self.learner.class_agnostic else name for name in features.class_names]
-        groups = {name: [i for i, other in enumerate(names) if other == name] for name in dict.fromkeys(names)}
+        groups = places_by_name(names)
         found = [self._of_class(name, features, places) for name, places in groups.items()]
         order = torch.tensor([place for places in groups.values() for place in places])
         return _joined(found, order.argsort())
@@ -104,11 +104,12 @@ def _joined(found: list[Conditioning], order: Tensor) -> Conditioning:
     if len(found) == 1:
         return found[0]
     order = order.to(found[0].text_features.device)
-    counts = {entry.raw.shape[1] for entry in found if entry.raw is not None}
+    raw = [entry.raw for entry in found if entry.raw is not None]
+    same_count = len({entry.shape[1] for entry in raw}) == 1
     return Conditioning(
         torch.cat([entry.text_features for entry in found])[order],
         # Classes with different numbers of prompts have no common array of them.
-        torch.cat([entry.raw for entry in found if entry.raw is not None])[order] if len(counts) == 1 else None,
+        torch.cat(raw)[order] if same_count else None,
         {
             name: torch.cat([entry.intermediates[name] for entry in found])[order]
             for name in found[0].intermediates

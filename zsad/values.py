@@ -6,7 +6,7 @@ h x w token grid, H x W pixels.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -84,11 +84,13 @@ class Features:
     """What one method reads of a batch of images; nothing in it depends on text.
 
     Attributes:
-        token_sets: In ascending block order.
+        token_sets: In the order of the method's request: tokens first, windows after them.
         image_feature: [B, C] joint class feature, not normalised.
         class_names: Object noun per image.
         image_size: Side of the square input in pixels.
         auxiliary: Side inputs by the name of the auxiliary part's output, B first.
+        prepass: [B, C] image feature of the pass without injected tokens, or None for methods that
+            inject none (their ``image_feature`` is that of the only pass).
     """
 
     token_sets: tuple[TokenSet, ...]
@@ -96,6 +98,7 @@ class Features:
     class_names: tuple[str, ...]
     image_size: int
     auxiliary: Mapping[str, Tensor] = field(default_factory=dict)
+    prepass: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.class_names)
@@ -116,7 +119,16 @@ class Features:
             image_feature=self.image_feature[index],
             class_names=tuple(self.class_names[place] for place in index),
             auxiliary={name: tensor[index] for name, tensor in self.auxiliary.items()},
+            prepass=None if self.prepass is None else self.prepass[index],
         )
+
+
+def places_by_name(names: Iterable[str]) -> dict[str, list[int]]:
+    """Return where each name stands, in the order of first appearance."""
+    places: dict[str, list[int]] = {}
+    for place, name in enumerate(names):
+        places.setdefault(name, []).append(place)
+    return places
 
 
 @dataclass(frozen=True)
@@ -124,7 +136,8 @@ class DeepPrompts:
     """Learned tokens that replace the states of a run of tokens at the input of several blocks.
 
     Attributes:
-        tokens: One tensor per block, each broadcastable to [..., m, D] over the prompts' leading axes.
+        tokens: One tensor per block, each [m, D], [n, m, D] or [B, n or 1, m, D]: broadcast over the
+            prompts' leading axes.
         first_block: Block (counted from 1) whose input the first one replaces.
         position: First replaced sequence position; 1 is the token after the start token.
     """
@@ -178,12 +191,21 @@ class Conditioning:
         text_features: [B, 2, C], one vector for the normal and one for the abnormal state.
         raw: [B, n, C] features of the single prompts, not normalised, or None where the classes of the
             batch differ in their number.
-        intermediates: Named tensors that later parts may read, for example ``prototypes.normal``.
+        intermediates: Named tensors that the scorer may read, for example ``prototypes.normal``, B first.
     """
 
     text_features: Tensor
     raw: Tensor | None = None
     intermediates: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def select(self, places: Sequence[int]) -> Conditioning:
+        """Return the conditioning of the images at ``places`` of the batch."""
+        index = list(places)
+        return Conditioning(
+            self.text_features[index],
+            None if self.raw is None else self.raw[index],
+            {name: tensor[index] for name, tensor in self.intermediates.items()},
+        )
 
 
 ScoreKind = Literal["logits", "probabilities", "anomaly"]
@@ -224,14 +246,24 @@ class Scores:
         """Return a copy whose image score [B] is ``score``, with ``stage`` added to the trace."""
         return replace(self, image_score=score, trace=(*self.trace, stage))
 
+    def select(self, places: Sequence[int]) -> Scores:
+        """Return the scores of the images at ``places`` of the batch."""
+        index = list(places)
+        return Scores(
+            tuple(replace(entry, values=entry.values[index]) for entry in self.sets),
+            None if self.map is None else self.map[index],
+            None if self.image_score is None else self.image_score[index],
+            self.trace,
+        )
+
 
 @dataclass(frozen=True)
 class Prediction:
     """A detector's answer for a batch.
 
     Attributes:
-        score: [B] float32 image scores; higher is more anomalous.
-        anomaly_map: [B, H, W] float32 at the detector's image size.
+        score: [B] image scores, float32 (float64 from a float64 tower); higher is more anomalous.
+        anomaly_map: [B, S, S] at the detector's image size, in the same precision.
         class_names: Object noun per image.
         trace: Which stages set the image score.
     """

@@ -97,13 +97,15 @@ def _check_belongs(card: WeightsCard, kind: str, recipe: ResolvedRecipe, path: P
 
 def _check_profile(card: WeightsCard, recipe: ResolvedRecipe, path: Path) -> None:
     run = recipe.profile.binding()
-    texts = {"text activation": (card.text_activation, recipe.text_profile and recipe.text_profile.activation)}
+    texts = {
+        "text activation": (card.text_activation, recipe.text_profile and recipe.text_profile.activation)
+    }
     pairs = {key: (card.profile.get(key), run[key]) for key in run} | texts
     for name, (learned, now) in pairs.items():
         if learned != now and not (name == "text activation" and learned is None):
             raise InputError(
                 f"{path} was learned with {name.replace('_', ' ')} '{learned}', this run uses '{now}'; "
-                "add --set profile=official for an authors' checkpoint, or override the profile field by field"
+                "add --set profile=official for an authors' checkpoint, or override the profile by field"
             )
 
 
@@ -116,7 +118,7 @@ def _load_part(module: nn.Module, state: Mapping[str, Tensor], kind: str, path: 
     for name, tensor in state.items():
         if tensor.shape != expected[name].shape:
             raise InputError(
-                f"{path} was learned on another backbone: '{kind}.{name}' has the shape {tuple(tensor.shape)}, "
-                f"this backbone needs {tuple(expected[name].shape)}"
+                f"{path} was learned on another backbone: '{kind}.{name}' has the shape "
+                f"{tuple(tensor.shape)}, this backbone needs {tuple(expected[name].shape)}"
             )
     module.load_state_dict(dict(state))

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zsad.backbones.profiles import Activation
+from zsad.values import Grid
 
 
 def quick_gelu(x: Tensor) -> Tensor:
@@ -59,7 +60,7 @@ class Block(nn.Module):
 
     def split(self, x: Tensor) -> Tensor:
         """Split [B, T, D] into heads [B, heads, T, D / heads]."""
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return x.reshape(*x.shape[:-1], self.heads, -1).transpose(1, 2)
 
     def merge(self, x: Tensor) -> Tensor:
         """Join heads [B, heads, T, d] to [B, T, heads * d]."""
@@ -85,13 +86,15 @@ class BlockState:
         input: Ordinary stream before the block, [B, T, D].
         after_attention: Ordinary stream after attention, before the MLP.
         output: Ordinary stream after the block.
+        grid: Grid of the patches, at places 1 to h * w; injected tokens stand behind them.
         auxiliary: Side inputs of the pass by name.
     """
 
     def __init__(
-        self, block: Block, x: Tensor, auxiliary: Mapping[str, Tensor], counts: Counter[str]
+        self, block: Block, x: Tensor, grid: Grid, auxiliary: Mapping[str, Tensor], counts: Counter[str]
     ) -> None:
         self.block = block
+        self.grid = grid
         self.auxiliary = auxiliary
         self.input = x
         self._counts = counts

@@ -32,5 +32,3 @@ def load_backbone(name: str, device: str = "auto", dtype: str = "auto") -> ClipB
     from zsad.backbones.open_clip_loading import load_open_clip  # open_clip takes seconds to import
 
     return load_open_clip(parse_backbone(name), where, precision)
-
-

@@ -23,6 +23,7 @@ from zsad.backbones.names import BackboneName
 from zsad.backbones.open_clip_weights import native_tower_profile, normalisation, text_weights, vision_weights
 from zsad.errors import InputError, nearest
 
+OPENAI_DATA = "OpenAI's WIT (400 million image-text pairs)"
 OPENAI_MARKS = {"input_resolution", "context_length", "vocab_size"}
 """Scalars that only OpenAI's own files hold; their weights were trained with QuickGELU."""
 
@@ -83,7 +84,9 @@ def create_module(name: BackboneName) -> tuple[nn.Module, BackboneCard]:
         state, openai = read_state_dict(name.file)
         model = _empty(name, quick_gelu=True if openai else None)
         load_state(model, state, f"{name.file}", name.short)
-        trained = "OpenAI's WIT (400 million image-text pairs)" if openai else f"not stated (file {name.file.name})"
+        trained = (
+            "OpenAI's WIT (400 million image-text pairs)" if openai else f"not stated (file {name.file.name})"
+        )
         return model, BackboneCard(name.text, trained)
     if name.pretrained is not None:
         tags = open_clip.list_pretrained_tags_by_model(name.arch)
@@ -148,7 +151,7 @@ def read_state_dict(path: Path) -> tuple[dict[str, Tensor], bool]:
 def _load_torch(path: Path) -> Any:
     if _is_torchscript(path):
         # OpenAI's own files: read by TorchScript's restricted unpickler, and none of their code is run.
-        return dict(torch.jit.load(path, map_location="cpu").state_dict())
+        return dict(torch.jit.load(path, map_location="cpu").state_dict())  # type: ignore[no-untyped-call]
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
@@ -198,4 +201,3 @@ def _tokenizer(name: BackboneName, context_length: int) -> Any:
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-

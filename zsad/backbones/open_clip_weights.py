@@ -1,6 +1,11 @@
-"""From an open_clip module to shared weights: views of its parameters, its modules untouched."""
+"""From an open_clip module to shared weights: views of its parameters, its modules untouched.
+
+open_clip carries no types, so its modules are ``Any`` here and nowhere else.
+"""
 
 from __future__ import annotations
+
+from typing import Any
 
 import open_clip
 import torch
@@ -38,7 +43,7 @@ class _Placement:
         layer.bias = nn.Parameter(self.tensor(source.bias), requires_grad=False)
         return layer
 
-    def block(self, source: nn.Module, activation: Activation) -> Block:
+    def block(self, source: Any, activation: Activation) -> Block:
         if type(source) is not ResidualAttentionBlock or not isinstance(source.ls_1, nn.Identity):
             raise InputError(
                 f"zsad does not know the block {type(source).__name__} of this open_clip model; "
@@ -63,13 +68,11 @@ class _Placement:
         )
 
 
-def _activation(block: nn.Module) -> Activation:
-    return "quick_gelu" if isinstance(block.mlp.gelu, QuickGELU) else "gelu"  # type: ignore[union-attr]
+def _activation(block: Any) -> Activation:
+    return "quick_gelu" if isinstance(block.mlp.gelu, QuickGELU) else "gelu"
 
 
-def vision_weights(
-    model: nn.Module, device: torch.device, dtype: torch.dtype
-) -> tuple[VisionWeights, Activation]:
+def vision_weights(model: Any, device: torch.device, dtype: torch.dtype) -> tuple[VisionWeights, Activation]:
     """Return the vision tower's weights and native activation.
 
     Raises:
@@ -88,7 +91,6 @@ def vision_weights(
             f"the vision tower {type(visual).__name__} has no plain class token; "
             "use a ViT of the CLIP family, for example ViT-B-16 or ViT-L-14-336"
         )
-    assert isinstance(visual, VisionTransformer)
     place = _Placement(device, dtype)
     activation = _activation(visual.transformer.resblocks[0])
     convolution = nn.Conv2d(
@@ -109,15 +111,13 @@ def vision_weights(
     return weights, activation
 
 
-def text_weights(
-    model: nn.Module, device: torch.device, dtype: torch.dtype
-) -> tuple[TextWeights, TextProfile]:
+def text_weights(model: Any, device: torch.device, dtype: torch.dtype) -> tuple[TextWeights, TextProfile]:
     """Return the text tower's weights and native profile.
 
     Raises:
         InputError: The tower is not open_clip's own text transformer, or pads and masks its texts.
     """
-    text = model.text if hasattr(model, "text") else model
+    text: Any = model.text if hasattr(model, "text") else model
     if hasattr(model, "text") and not (
         isinstance(text, TextTransformer) and text.cls_emb is None and not text.use_pad_mask
     ):
@@ -126,24 +126,24 @@ def text_weights(
             "use a model with CLIP's own text transformer"
         )
     place = _Placement(device, dtype)
-    blocks = text.transformer.resblocks  # type: ignore[union-attr]
+    blocks = text.transformer.resblocks
     activation = _activation(blocks[0])
     projection = text.text_projection
     linear = isinstance(projection, nn.Linear)
     matrix = projection.weight.T if linear else projection
     bias = projection.bias if linear else None
     weights = TextWeights(
-        token_embedding=place.tensor(text.token_embedding.weight),  # type: ignore[union-attr, arg-type]
-        position_embedding=place.tensor(text.positional_embedding),  # type: ignore[arg-type]
-        blocks=tuple(place.block(block, activation) for block in blocks),  # type: ignore[union-attr]
-        ln_final=place.norm(text.ln_final),  # type: ignore[arg-type]
-        projection=None if matrix is None else place.tensor(matrix),  # type: ignore[arg-type]
-        projection_bias=None if bias is None else place.tensor(bias),  # type: ignore[arg-type]
+        token_embedding=place.tensor(text.token_embedding.weight),
+        position_embedding=place.tensor(text.positional_embedding),
+        blocks=tuple(place.block(block, activation) for block in blocks),
+        ln_final=place.norm(text.ln_final),
+        projection=None if matrix is None else place.tensor(matrix),
+        projection_bias=None if bias is None else place.tensor(bias),
     )
     profile = TextProfile(
         activation=activation,
         causal=text.attn_mask is not None,
-        context_length=int(text.context_length),  # type: ignore[arg-type]
+        context_length=int(text.context_length),
     )
     return weights, profile
 
@@ -155,7 +155,7 @@ def native_tower_profile(activation: Activation, dtype: str) -> TowerProfile:
     )
 
 
-def normalisation(model: nn.Module) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+def normalisation(model: Any) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
     """Return the channel means and deviations that the model was trained with."""
     mean = getattr(model.visual, "image_mean", None) or open_clip.OPENAI_DATASET_MEAN
     std = getattr(model.visual, "image_std", None) or open_clip.OPENAI_DATASET_STD

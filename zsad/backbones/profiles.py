@@ -8,7 +8,9 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, field_validator, model_validator
+
+from zsad.errors import InputError
 
 Activation = Literal["quick_gelu", "gelu"]
 PositionResize = Literal["bilinear", "bicubic", "bicubic_antialias"]
@@ -71,8 +73,6 @@ class TextProfile(BaseModel):
 
 def _depth_value(value: object) -> object:
     """Accept YAML spellings of a depth: 6 is a block, 0.25 and "1/4" are fractions of the depth."""
-    if isinstance(value, dict):
-        return Depth.model_validate(value)
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return value
     return Depth(block=value) if isinstance(value, int) else Depth(fraction=str(value))
@@ -93,23 +93,41 @@ class Depth(BaseModel):
     block: int | None = None
     at: dict[int, int] = {}
 
+    @field_validator("fraction")
+    @classmethod
+    def _is_a_share(cls, value: str | None) -> str | None:
+        if value is not None and not 0 <= _fraction(value) <= 1:
+            raise ValueError(f"'{value}' is not a share of the depth, from 0 to 1")
+        return value
+
+    @model_validator(mode="after")
+    def _says_where(self) -> Depth:
+        if self.fraction is None and self.block is None:
+            raise ValueError("a depth needs a fraction or a block")
+        return self
+
     def resolve(self, depth: int) -> int:
         """Return the block, from 1 to ``depth``: the fraction of the depth, halves rounded up.
 
         Raises:
-            ValueError: Neither given, or outside the tower.
+            InputError: Outside the tower.
         """
         if depth in self.at:
             found = self.at[depth]
         elif self.block is not None:
             found = self.block
-        elif self.fraction is not None:
-            found = max(1, int(Fraction(self.fraction) * depth + Fraction(1, 2)))
         else:
-            raise ValueError("a depth needs a fraction or a block")
+            found = max(1, int(_fraction(self.fraction or "1") * depth + Fraction(1, 2)))
         if not 1 <= found <= depth:
-            raise ValueError(f"block {found} is outside the tower of {depth} blocks")
+            raise InputError(f"block {found} is outside the tower of {depth} blocks")
         return found
+
+
+def _fraction(text: str) -> Fraction:
+    try:
+        return Fraction(text)
+    except ZeroDivisionError as error:
+        raise ValueError(f"'{text}' is not a number") from error
 
 
 DepthValue = Annotated[Depth, BeforeValidator(_depth_value)]
@@ -132,5 +150,9 @@ class Readout(BaseModel):
     cls_ln_post: bool = True
 
     def blocks(self, depth: int) -> tuple[int, ...]:
-        """Return the tapped blocks of a tower of ``depth`` blocks, counted from 1."""
+        """Return the tapped blocks of a tower of ``depth`` blocks, counted from 1.
+
+        Raises:
+            InputError: A tap is outside the tower.
+        """
         return tuple(tap.resolve(depth) for tap in self.taps)

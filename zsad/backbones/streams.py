@@ -50,13 +50,22 @@ class Stream:
         term: What each block adds.
         cumulative: The terms add up on the input of block ``start``. If not, the stream at a block is
             that block's term alone.
-        class_token: Whether the stream's first token is the class token.
+        class_token: Whether the first token of the term is the class token. Only a stream that does not
+            add up on the ordinary one can be without.
     """
 
     start: int
     term: Term
     cumulative: bool = True
     class_token: bool = True
+
+    def __post_init__(self) -> None:
+        if self.cumulative and not self.class_token:
+            raise ValueError("a cumulative stream starts from the ordinary one, which has a class token")
+
+    def has_class_token(self, block: int) -> bool:
+        """Whether the stream's first token at ``block`` is the class token."""
+        return self.class_token or block < self.start
 
 
 Point = Literal["output", "attention"]
@@ -79,6 +88,10 @@ class TokenRequest:
     stream: Stream | None = None
     point: Point = "output"
     stage: Stage = "joint"
+
+    def __post_init__(self) -> None:
+        if self.stream is not None and self.point != "output":
+            raise ValueError("only the ordinary stream has a state after attention")
 
 
 @dataclass(frozen=True)
@@ -105,13 +118,11 @@ class VisionRequest:
         windows: Window features, after the token sets.
         cls_ln_post: Whether the image feature passes ln_post before the projection (the detector sets it
             from the recipe's readout).
-        prepass: The refiner needs the image feature of a pass without its own tokens first.
     """
 
     tokens: tuple[TokenRequest, ...] = ()
     windows: tuple[WindowRequest, ...] = ()
     cls_ln_post: bool = True
-    prepass: bool = False
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,7 @@ class TextTower(nn.Module):
             )
             for low in range(0, x.shape[0], TEXT_BATCH)
         ]
-        return torch.cat(chunks).unflatten(0, lead)
+        return torch.cat(chunks).reshape(*lead, -1)
 
     def _encode(self, x: Tensor, end: Tensor, deep: DeepPrompts | None, runs: list[Tensor]) -> Tensor:
         for number, block in enumerate(self.blocks, start=1):

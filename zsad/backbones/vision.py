@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from zsad.backbones.block import Block, BlockState
 from zsad.backbones.position import resize_position_embedding
 from zsad.backbones.profiles import Stage, TowerProfile
-from zsad.backbones.streams import InjectedTokens, Stream, TokenRequest, VisionRequest, WindowRequest
+from zsad.backbones.streams import InjectedTokens, Stream, Term, TokenRequest, VisionRequest, WindowRequest
 from zsad.errors import InputError
 from zsad.values import Grid, TokenSet, Windows
 
@@ -131,24 +132,33 @@ class VisionTower(nn.Module):
 
         Returns:
             One output per request.
+
+        Raises:
+            InputError: A token set is read at a block that the tower has not, or a window does not fit.
         """
         self.counts["passes"] += 1
         patches = self.patch_embedding(images.to(self.projection.dtype))
         grid = Grid(patches.shape[2], patches.shape[3])
         embedded = self._embed(patches.flatten(2).transpose(1, 2), grid)
         token_requests = [token for request in requests for token in request.tokens]
-        states, last = self._run(self.ln_pre(embedded), token_requests, auxiliary or {}, injected)
-        windows = {
-            window: self._window_features(embedded, grid, window)
-            for window in dict.fromkeys(w for request in requests for w in request.windows)
-        }
-        image_feature = _cached(lambda ln_post: self._class_feature(last, ln_post))
-        # Two methods that name one place differently share its ln_post and projection.
-        read = _cached(lambda place: self._read(states[_state_key(place)], place.stage))
+        self._check_blocks(token_requests)
+        states, last = self._run(self.ln_pre(embedded), grid, token_requests, auxiliary or {}, injected)
+
+        def window_features(window: WindowRequest) -> TokenSet:
+            return self._window_features(embedded, grid, window)
+
+        def class_feature(ln_post: bool) -> Tensor:
+            return self._class_feature(last, ln_post)
+
+        def read_place(place: TokenRequest) -> Tensor:
+            return self._read(states[_state_key(place)], place.stage)
+
+        # Two methods that name one place differently share what is computed for it.
+        image_feature, read, windows = _cached(class_feature), _cached(read_place), _cached(window_features)
 
         def token_set(token: TokenRequest) -> TokenSet:
             tokens = read(replace(token, name=""))
-            has_class = token.stream is None or token.stream.class_token or token.block < token.stream.start
+            has_class = token.stream is None or token.stream.has_class_token(token.block)
             return TokenSet(
                 token.name,
                 tokens[:, 1:] if has_class else tokens,
@@ -161,16 +171,29 @@ class VisionTower(nn.Module):
         return tuple(
             VisionOutput(
                 tuple(token_set(token) for token in request.tokens)
-                + tuple(windows[window] for window in request.windows),
+                + tuple(
+                    replace(windows(replace(window, name="")), name=window.name) for window in request.windows
+                ),
                 image_feature(request.cls_ln_post),
             )
             for request in requests
         )
 
+    def _check_blocks(self, requests: Sequence[TokenRequest]) -> None:
+        for request in requests:
+            if not 1 <= request.block <= self.depth:
+                raise InputError(
+                    f"token set '{request.name}' is read at block {request.block}, "
+                    f"but this tower has {self.depth} blocks"
+                )
+
     def _embed(self, patches: Tensor, grid: Grid) -> Tensor:
         """Add the class token and positions to patch embeddings [B, N, D]: [B, 1 + N, D]."""
         position = resize_position_embedding(
-            self.position_embedding, self.native_grid, (grid.height, grid.width), self.profile.position_embedding
+            self.position_embedding,
+            self.native_grid,
+            (grid.height, grid.width),
+            self.profile.position_embedding,
         )
         tokens = torch.cat([self.class_embedding.expand(patches.shape[0], 1, -1), patches], dim=1)
         return tokens + position
@@ -178,22 +201,29 @@ class VisionTower(nn.Module):
     def _run(
         self,
         x: Tensor,
+        grid: Grid,
         requests: Sequence[TokenRequest],
         auxiliary: Mapping[str, Tensor],
         injected: InjectedTokens | None,
     ) -> tuple[dict[_StateKey, Tensor], Tensor]:
         """Run the blocks; return the requested states by place, and the ordinary stream's last state."""
         wanted = {_state_key(request) for request in requests}
-        streams = {key[0] for key in wanted if key[0] is not None}
+        last_block: dict[Stream, int] = {}
+        for request in requests:
+            if request.stream is not None:
+                last_block[request.stream] = max(request.block, last_block.get(request.stream, 0))
         refined: dict[Stream, Tensor] = {}
         states: dict[_StateKey, Tensor] = {}
-        length = x.shape[1]
+        length = 1 + grid.height * grid.width
         for number, block in enumerate(self.blocks, start=1):
             self.counts["blocks"] += 1
             x = _with_injected(x, length, number, injected)
-            state = BlockState(block, x, auxiliary, self.counts)  # type: ignore[arg-type]
-            terms = _cached(lambda term, state=state: self._term(term, state))
-            for stream in streams:
+            assert isinstance(block, Block)
+            state = BlockState(block, x, grid, auxiliary, self.counts)
+            terms = _cached(partial(self._term, state))
+            for stream, end in last_block.items():
+                if number > end:
+                    continue
                 if number < stream.start:
                     refined[stream] = state.output
                 elif stream.cumulative:
@@ -202,7 +232,9 @@ class VisionTower(nn.Module):
                 elif (stream, number, "output") in wanted:
                     refined[stream] = terms(stream.term)
                 if (stream, number, "output") in wanted:
-                    states[stream, number, "output"] = _cut(refined[stream], length, stream.class_token)
+                    # Injected tokens, which stand behind the patches, are not read.
+                    read = length if stream.has_class_token(number) else length - 1
+                    states[stream, number, "output"] = refined[stream][:, :read]
             if (None, number, "output") in wanted:
                 states[None, number, "output"] = state.output[:, :length]
             if (None, number, "attention") in wanted:
@@ -210,7 +242,7 @@ class VisionTower(nn.Module):
             x = state.output
         return states, x
 
-    def _term(self, term: Callable[[BlockState], Tensor], state: BlockState) -> Tensor:
+    def _term(self, state: BlockState, term: Term) -> Tensor:
         self.counts["terms"] += 1
         return term(state)
 
@@ -237,7 +269,7 @@ class VisionTower(nn.Module):
         class_token = embedded[:, :1].unsqueeze(1).expand(-1, count, -1, -1)
         sequences = torch.cat([class_token, patches], dim=2).flatten(0, 1)
         features = []
-        for chunk in sequences.split(WINDOW_BATCH):
+        for chunk in torch.split(sequences, WINDOW_BATCH):
             self.counts["window_passes"] += 1
             x = self.ln_pre(chunk)
             for block in self.blocks:
@@ -245,7 +277,7 @@ class VisionTower(nn.Module):
             features.append(self._class_feature(x, ln_post=True))
         incidence = torch.zeros(count, grid.height * grid.width, device=embedded.device)
         incidence.scatter_(1, index, 1.0)
-        tokens = torch.cat(features).unflatten(0, (batch, count))
+        tokens = torch.cat(features).reshape(batch, count, -1)
         return TokenSet(window.name, tokens, Windows(grid, incidence), "joint", self.depth)
 
 
@@ -269,11 +301,6 @@ _StateKey = tuple[Stream | None, int, str]
 
 def _state_key(request: TokenRequest) -> _StateKey:
     return request.stream, request.block, request.point
-
-
-def _cut(state: Tensor, length: int, class_token: bool) -> Tensor:
-    """Drop injected tokens, which stand after the patches."""
-    return state[:, : length if class_token else length - 1]
 
 
 def _with_injected(x: Tensor, length: int, number: int, injected: InjectedTokens | None) -> Tensor:

@@ -156,7 +156,8 @@ def describe(detector: Detector) -> str:
         learned = "untrained" if recipe.learnable else "nothing learned"
     return (
         f"{recipe.method} on {card.name} at {recipe.image_size} px, recipe {recipe.hash}: "
-        f"{detector.setting}; fidelity {recipe.fidelity}; weights: {learned}; backbone trained on {card.trained_on}"
+        f"{detector.setting}; fidelity {recipe.fidelity}; weights: {learned}; "
+        f"backbone trained on {card.trained_on}"
     )
 
 

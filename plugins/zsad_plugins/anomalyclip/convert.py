@@ -28,7 +28,9 @@ def convert(checkpoint: Any) -> dict[str, Tensor]:
     state = checkpoint.get("prompt_learner") if isinstance(checkpoint, Mapping) else None
     if not isinstance(state, Mapping):
         raise InputError("it has no entry 'prompt_learner', which AnomalyCLIP's checkpoints have")
-    deep_keys = sorted((key for key in state if key.startswith(_DEEP)), key=lambda key: int(key[len(_DEEP) :]))
+    deep_keys = sorted(
+        (key for key in state if key.startswith(_DEEP)), key=lambda key: int(key[len(_DEEP) :])
+    )
     # Crane's files have the same keys, apart from the unused projections.
     for key in (*_CONTEXT, f"{_DEEP}0", "compound_prompt_projections.0.weight"):
         if key not in state:
@@ -39,7 +41,8 @@ def convert(checkpoint: Any) -> dict[str, Tensor]:
     context = torch.stack([_context(state, key) for key in _CONTEXT])
     shapes = {tuple(state[key].shape) for key in deep_keys}
     if len(shapes) != 1 or context.shape[-1] != next(iter(shapes))[-1]:
-        raise InputError(f"its deep prompts have the shapes {sorted(shapes)} beside a context of {context.shape[-1]}")
+        width = context.shape[-1]
+        raise InputError(f"its deep prompts have the shapes {sorted(shapes)} beside a context of {width}")
     deep = torch.stack([state[key].float() for key in deep_keys])
     return {"prompt_learner.context": context, "prompt_learner.deep": deep}
 

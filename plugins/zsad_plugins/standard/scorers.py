@@ -28,7 +28,7 @@ def cosine_logits(tokens: Tensor, text_features: Tensor, temperature: float) -> 
 
 def on_grid(values: Tensor, grid: Grid) -> Tensor:
     """Lay token scores [B, N, K] out as [B, K, h, w]."""
-    return values.transpose(1, 2).unflatten(-1, (grid.height, grid.width))
+    return values.transpose(1, 2).reshape(*values.shape[::2], grid.height, grid.width)
 
 
 def image_probability(features: Features, text_features: Tensor, temperature: float) -> Tensor:

@@ -40,7 +40,7 @@ def _window_sets(features: Features) -> list[tuple[TokenSet, Windows]]:
 
 
 def _as_scores(patches: Tensor, grid: Grid) -> Scores:
-    values = patches.unflatten(-1, (grid.height, grid.width))[:, None]
+    values = patches.reshape(-1, 1, grid.height, grid.width)
     return Scores((ScoreSet("windows", values, "anomaly"),))
 
 
