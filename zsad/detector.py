@@ -11,18 +11,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zsad.backbones.clip import ClipBackbone
+from zsad.backbones.clip import ClipBackbone, state_digest
 from zsad.backbones.profiles import TowerProfile
-from zsad.backbones.streams import InjectedTokens, VisionRequest
+from zsad.backbones.streams import VisionRequest
+from zsad.backbones.text import TextTower
 from zsad.backbones.vision import VisionOutput, VisionTower
 from zsad.card import WeightsCard
 from zsad.data.images import read_image
 from zsad.data.preprocess import to_tensor
 from zsad.encoding import encode_together
-from zsad.errors import InputError
+from zsad.errors import InputError, ZsadError
 from zsad.host import Host, get_host
 from zsad.imports import load_object
-from zsad.parts import Auxiliary, BuildContext, Injector
+from zsad.parts import Auxiliary, BuildContext, Injector, TwoPhasePostProcessor, TwoPhaseScorer
 from zsad.plain_taps import PlainTaps
 from zsad.resolution import BackboneFacts, ResolvedPart, ResolvedRecipe, resolve
 from zsad.scope import Scope
@@ -51,7 +52,7 @@ class Detector(nn.Module):
     Attributes:
         backbone: The frozen towers.
         recipe: The resolved recipe.
-        parts: The built parts by kind; those of list places under ``kind:name``.
+        parts: The built parts that are modules, by their key: the kind, or ``kind:name`` in list places.
         cards: Card of the weights of each learned part.
         seed: Seed that untrained parts were initialised from.
     """
@@ -64,17 +65,13 @@ class Detector(nn.Module):
         self.cards: dict[str, WeightsCard] = {}
         self.tower.check_image_size(recipe.image_size)
         context = self._build_context()
-        self._built: dict[str, list[Any]] = {}
+        self._built: dict[PartKind, list[Any]] = {}
+        self.parts = nn.ModuleDict()
         for part in recipe.parts:
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed)
-                built = load_object(part.spec.factory)(part.options, context)
+            built = _build(part, context)
             if isinstance(built, nn.Module):
-                built = built.to(backbone.device)
+                self.parts[part.key] = built = built.to(backbone.device)
             self._built.setdefault(part.kind, []).append(built)
-        self.parts = nn.ModuleDict(
-            {kind: entries[0] for kind, entries in self._built.items() if isinstance(entries[0], nn.Module)}
-        )
         plain = PlainTaps(recipe.blocks, recipe.recipe.readout.stage)
         self._refiner: Any = self.part("attention_refiner") or plain
         self._adapter = self.part("feature_adapter")
@@ -96,8 +93,22 @@ class Detector(nn.Module):
 
     @property
     def encode_key(self) -> EncodeKey:
-        """What decides whether another method can share this one's passes."""
-        return EncodeKey(self.backbone.sha256, self.recipe.profile, self.recipe.image_size)
+        """What decides whether another method can share this one's passes, in any process.
+
+        Where tokens are injected, it names their source: part, options and learned parameters.
+        """
+        profile, injector = self.recipe.profile, self.injector
+        if injector is not None:
+            (part,) = self.recipe.of_kind("attention_refiner")
+            state = injector.state_dict() if isinstance(injector, nn.Module) else {}
+            source = f"{part.spec.name} {part.options!r} {state_digest(state)}"
+            profile = profile.model_copy(update={"injected": source})
+        return EncodeKey(self.backbone.sha256, profile, self.recipe.image_size)
+
+    @property
+    def injector(self) -> Injector | None:
+        """The attention refiner, if it puts tokens of its own into the pass."""
+        return self._refiner if isinstance(self._refiner, Injector) else None
 
     @property
     def request(self) -> VisionRequest:
@@ -130,7 +141,7 @@ class Detector(nn.Module):
             seed=self.seed,
         )
 
-    def _text_tower(self) -> Any:
+    def _text_tower(self) -> TextTower | None:
         profile = self.recipe.text_profile
         return None if profile is None else self.backbone.text_tower(profile)
 
@@ -143,14 +154,12 @@ class Detector(nn.Module):
     def samples(
         self, images: Sequence[ImageLike], class_name: str | Sequence[str] = "object"
     ) -> list[Sample]:
-        """Wrap images (arrays, PIL images, paths or samples) with their class nouns.
+        """Wrap images (arrays, PIL images, paths) with their class nouns; a sample keeps its own.
 
         Raises:
             InputError: An image cannot be read, or the class nouns do not match the images in number.
         """
-        names = [class_name] * len(images) if isinstance(class_name, str) else list(class_name)
-        if len(names) != len(images):
-            raise InputError(f"{len(images)} images were given with {len(names)} class names")
+        names = _class_names(class_name, len(images))
         return [_sample(image, name) for image, name in zip(images, names, strict=True)]
 
     def tensor(self, samples: Sequence[Sample]) -> Tensor:
@@ -167,16 +176,6 @@ class Detector(nn.Module):
             class_name: Object noun of all images, or one per image.
         """
         return encode_together([self], self.samples(images, class_name))[0]
-
-    @property
-    def injects(self) -> bool:
-        """Whether the attention refiner puts tokens into the pass, which takes a plain pass before it."""
-        return isinstance(self._refiner, Injector)
-
-    def inject(self, prepass: Features) -> InjectedTokens:
-        """Return the visual tokens that the attention refiner puts into the pass."""
-        tokens: InjectedTokens = self._refiner.inject(prepass)
-        return tokens
 
     def auxiliary_parts(self) -> list[tuple[ResolvedPart, Auxiliary]]:
         """Return the auxiliary parts with what they were resolved from."""
@@ -209,7 +208,7 @@ class Detector(nn.Module):
         return None if self.text_side is None else self.text_side(adapted)
 
     def scope(self) -> Scope:
-        """Start a scope, over which two-phase parts look."""
+        """Start a scope, over whose classes two-phase parts look."""
         return Scope(self._scorer, self._built.get("post_processors", []))
 
     @torch.no_grad()
@@ -225,17 +224,22 @@ class Detector(nn.Module):
 
     @torch.no_grad()
     def score(self, features: Features, class_name: str | Sequence[str] | None = None) -> Prediction:
-        """Score encoded images; for two-phase methods these images are the whole scope.
+        """Score encoded images; for two-phase methods they are whole classes.
 
         Args:
             features: From :meth:`encode`.
-            class_name: Another object noun for all images, or one per image.
+            class_name: Another object noun for all images, or one per image. Side inputs stay those of
+                the noun that the images were encoded with.
+
+        Raises:
+            InputError: The class nouns do not match the images in number.
         """
         if class_name is not None:
-            names = (class_name,) * len(features) if isinstance(class_name, str) else tuple(class_name)
-            features = replace(features, class_names=names)
+            features = replace(features, class_names=tuple(_class_names(class_name, len(features))))
         scope = self.scope()
-        prediction = self.add(scope, features) or self.finish(scope)
+        prediction = self.add(scope, features)
+        if prediction is None:
+            prediction = self.finish(scope)
         assert prediction is not None
         return prediction
 
@@ -253,6 +257,34 @@ class Detector(nn.Module):
     def predict(self, images: Sequence[ImageLike], class_name: str | Sequence[str] = "object") -> Prediction:
         """Encode and score: ``score`` [B] and ``anomaly_map`` [B, S, S]."""
         return self.score(self.encode(images, class_name))
+
+
+def _build(part: ResolvedPart, context: BuildContext) -> Any:
+    """Build a part and check that it is what its plugin declares.
+
+    Raises:
+        InputError: An option does not fit the backbone.
+        ZsadError: The part is not of the form that its spec declares.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(context.seed)
+        try:
+            built = load_object(part.spec.factory)(part.options, context)
+        except InputError as error:
+            raise InputError(f"part '{part.spec.name}': {error}") from error
+    if isinstance(built, (TwoPhaseScorer, TwoPhasePostProcessor)) != part.spec.two_phase:
+        said = "has collect and finalize" if not part.spec.two_phase else "lacks collect and finalize"
+        raise ZsadError(f"part '{part.spec.name}' {said}, but declares two_phase={part.spec.two_phase}")
+    if part.spec.learnable and not isinstance(built, nn.Module):
+        raise ZsadError(f"part '{part.spec.name}' is declared learnable, but is no torch module")
+    return built
+
+
+def _class_names(given: str | Sequence[str], count: int) -> list[str]:
+    names = [given] * count if isinstance(given, str) else list(given)
+    if len(names) != count:
+        raise InputError(f"{count} images were given with {len(names)} class names")
+    return names
 
 
 def _sample(image: ImageLike, class_name: str) -> Sample:
@@ -308,7 +340,7 @@ def load_detector(
     Args:
         method: Name of a recipe (``zsad methods``).
         backbone: Name (see :func:`zsad.backbones.loading.load_backbone`) or a loaded backbone.
-        weights: File with the learned parts, or a mapping from part kind to file.
+        weights: File with the learned parts, or a mapping from part key (its kind) to file.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
         image_size: Side of the square input in pixels.
@@ -328,10 +360,10 @@ def load_detector(
     loaded = load_backbone(backbone, device, dtype) if isinstance(backbone, str) else backbone
     recipe = resolve(host, method, backbone_facts(loaded), overrides=overrides, image_size=image_size)
     detector = Detector(loaded, recipe, seed=seed)
-    learnable: dict[str, nn.Module] = {part.kind: detector.parts[part.kind] for part in recipe.learnable}
+    learnable = {part.key: detector.parts[part.key] for part in recipe.learnable}
     if weights is not None:
         detector.cards = load_weights(learnable, recipe, weights)
-    missing = [kind for kind in learnable if kind not in detector.cards]
+    missing = [key for key in learnable if key not in detector.cards]
     if missing and not untrained:
         raise InputError(
             f"method '{method}' needs learned weights for {', '.join(missing)}; pass --weights FILE, or "

@@ -17,11 +17,16 @@ if TYPE_CHECKING:
 
 
 def group_by_pass(detectors: Sequence[Detector]) -> list[list[Detector]]:
-    """Group detectors whose encode keys agree, in the order of their first member."""
+    """Group detectors whose encode keys agree, in the order of their first member.
+
+    A detector that injects tokens shares its passes only with itself: what they hold depends on its
+    learned parameters.
+    """
     groups: dict[object, list[Detector]] = {}
     for detector in detectors:
         # Within a process one loaded backbone serves them all; hashing its weights can wait.
-        key = (id(detector.backbone), detector.recipe.profile, detector.recipe.image_size)
+        source = detector.injector and id(detector.injector)
+        key = (id(detector.backbone), detector.recipe.profile, detector.recipe.image_size, source)
         groups.setdefault(key, []).append(detector)
     return list(groups.values())
 
@@ -30,8 +35,7 @@ def group_by_pass(detectors: Sequence[Detector]) -> list[list[Detector]]:
 def encode_together(detectors: Sequence[Detector], samples: Sequence[Sample]) -> list[Features]:
     """Encode samples for several methods in one pass.
 
-    Equal streams, terms and readouts are computed once. Injected visual tokens are part of the
-    profile, so methods in one group share those too.
+    Equal streams, terms and readouts are computed once, and so are equal side inputs.
 
     Args:
         detectors: Methods of one group (:func:`group_by_pass`).
@@ -49,12 +53,12 @@ def encode_together(detectors: Sequence[Detector], samples: Sequence[Sample]) ->
     first = detectors[0]
     pixels = first.tensor(samples)
     auxiliary = _side_inputs(detectors, samples, pixels)
-    injected, prepass = None, None
-    if first.injects:
-        plain = VisionRequest(cls_ln_post=first.request.cls_ln_post)
-        (output,) = first.tower(pixels, [plain], auxiliary)
-        before = first.features(output, samples, auxiliary)
-        injected, prepass = first.inject(before), before.image_feature
+    injected = prepass = None
+    if first.injector is not None:
+        (plain,) = first.tower(pixels, [VisionRequest(cls_ln_post=first.request.cls_ln_post)])
+        before = first.features(plain, samples, auxiliary)
+        prepass = before.image_feature
+        injected = first.injector.inject(before)
     outputs = first.tower(pixels, [detector.request for detector in detectors], auxiliary, injected)
     return [
         detector.features(output, samples, auxiliary, prepass)

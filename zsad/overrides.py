@@ -34,7 +34,9 @@ def apply_overrides(recipe: dict[str, Any], overrides: Sequence[str]) -> dict[st
     for text in overrides:
         path, operator, value = _split(text)
         head, _, rest = path.partition(".")
-        if head in PLAIN and operator == "=":
+        if head in PLAIN:
+            if operator != "=":
+                raise InputError(f"--set {text}: '{head}' is no list; write {path}=value")
             _set_plain(result, head, rest, value)
         elif head in KINDS:
             _set_part(result.setdefault("parts", {}), head, rest, operator, value, text)
@@ -93,7 +95,9 @@ def _set_part(parts: dict[str, Any], kind: str, rest: str, operator: str, value:
 def _set_in_list(parts: dict[str, Any], kind: str, rest: str, operator: str, value: Any, text: str) -> None:
     entries = list(parts.get(kind) or [])
     if rest:
-        name, _, option = rest.rpartition(".")
+        if operator != "=":
+            raise InputError(f"--set {text}: an option is set with '='")
+        name, option = _split_option(rest, [_name_of(entry) for entry in entries])
         place = _find(entries, name, kind, text)
         entries[place] = _with_option(entries[place], option, value)
     elif operator == "+=":
@@ -122,11 +126,28 @@ def _name_of(entry: Any) -> str:
     return str(entry["use"] if isinstance(entry, dict) else entry)
 
 
+def _split_option(rest: str, names: Sequence[str]) -> tuple[str, str]:
+    """Split ``name.option`` behind the name of an entry; names and options may both hold dots."""
+    for name in (*names, *map(_short, names)):
+        if rest.startswith(f"{name}."):
+            return name, rest[len(name) + 1 :]
+    name, _, option = rest.rpartition(".")
+    return name, option
+
+
+def _short(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
 def _find(entries: list[Any], name: str, kind: str, text: str) -> int:
     names = [_name_of(entry) for entry in entries]
-    for place, known in enumerate(names):
-        if name in (known, known.rpartition(".")[2]):
-            return place
+    if name in names:
+        return names.index(name)
+    meant = sorted({known for known in names if _short(known) == name})
+    if len(meant) == 1:
+        return names.index(meant[0])
+    if meant:
+        raise InputError(f"--set {text}: '{name}' can be {' or '.join(meant)}; write the whole name")
     raise InputError(
         f"--set {text}: '{name}' is not among the {kind} of this method{nearest(name, names)} "
         f"(they are: {', '.join(names) or 'none'})"

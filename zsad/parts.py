@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from zsad.backbones.profiles import Stage
     from zsad.backbones.streams import InjectedTokens, VisionRequest
     from zsad.backbones.text import TextTower
     from zsad.values import Conditioning, Features, Prompts, Sample, Scores
@@ -42,7 +43,7 @@ class BuildContext:
     patch_size: int
     image_size: int
     taps: tuple[int, ...]
-    stage: str
+    stage: Stage
     text: TextTower | None
     device: torch.device
     seed: int
@@ -59,7 +60,7 @@ class Auxiliary(Protocol):
 
 
 class AttentionRefiner(Protocol):
-    """Says what a method wants from the pass: refined streams, taps, windows. Asked once, when built."""
+    """Says, once and for all, what a method wants from the pass: refined streams, taps, windows."""
 
     def request(self) -> VisionRequest:
         """Return what to read; equal streams and terms of several methods are computed once."""

@@ -50,6 +50,11 @@ class ResolvedPart:
     spec: PartSpec
     options: BaseModel | None
 
+    @property
+    def key(self) -> str:
+        """Prefix of its parameters: the kind, or ``kind:plugin/part`` in places that hold a list."""
+        return f"{self.kind}:{self.spec.name.replace('.', '/')}" if self.kind in LISTS else self.kind
+
 
 @dataclass(frozen=True)
 class ResolvedRecipe:
@@ -154,7 +159,7 @@ def resolve(
     profile, text_profile, size = _numerics(recipe, facts)
     try:
         blocks = recipe.readout.blocks(facts.depth)
-    except ValueError as error:
+    except InputError as error:
         raise InputError(f"readout.taps of '{method}': {error}") from error
     parts = tuple(_resolve_parts(host, recipe.parts))
     check_compatibility(host, parts, facts.capabilities, recipe.readout)
@@ -170,27 +175,47 @@ def resolve(
     )
 
 
+BATCH_KINDS = ("auxiliary", "attention_refiner", "feature_adapter", "prompt_learner", "prompt_conditioner")
+"""Parts whose results are kept for one batch only."""
+
+
 def check_compatibility(
     host: Host, parts: Sequence[ResolvedPart], capabilities: frozenset[str], readout: Readout
 ) -> None:
     """Check that the backbone or an earlier part provides what each part requires.
 
+    Behind a two-phase part nothing is left of a single batch: tokens and side inputs are gone.
+
     Raises:
         InputError: Names the part, the requirement, and a part that would meet it.
     """
-    available = set(capabilities)
+    kinds = {part.kind for part in parts}
+    if "prompt_conditioner" in kinds and "prompt_learner" not in kinds:
+        raise InputError("this recipe has a prompt_conditioner, but no prompt_learner for it to edit")
+    available, of_batch = set(capabilities), set[str]()
     read = {"patch_tokens", f"tokens:{readout.stage}"}
-    if not any(part.kind == "attention_refiner" for part in parts):
+    if "attention_refiner" not in kinds:
         available |= read
+        of_batch |= read
     for part in parts:
         for need in sorted(part.spec.requires - available):
+            if need in of_batch:
+                raise InputError(
+                    f"part '{part.spec.name}' ({part.kind}) requires '{need}', of which nothing is kept "
+                    "behind a two-phase part; put it before that one"
+                )
             raise InputError(
                 f"part '{part.spec.name}' ({part.kind}) requires '{need}', which neither the backbone nor an "
                 f"earlier part provides{_who_provides(host, need)}"
             )
         available |= part.spec.provides
-        if "patch_tokens" in available:
+        if part.kind in BATCH_KINDS:
+            of_batch |= part.spec.provides
+        if "patch_tokens" in part.spec.provides:
             available |= read
+            of_batch |= read
+        if part.spec.two_phase:
+            available -= of_batch
     for end in ("anomaly_map", "image_score"):
         if end not in available:
             raise InputError(f"no part of this recipe provides '{end}'{_who_provides(host, end)}")
@@ -231,17 +256,19 @@ def part_options(spec: PartSpec, given: dict[str, Any]) -> BaseModel | None:
 
 def _with_companions(host: Host, choices: PartChoices) -> PartChoices:
     """Add the parts that chosen ones bring along, into empty places or at the end of lists."""
-    for kind in PART_KINDS:
-        for choice in choices.of_kind(kind):
+    before = None
+    while choices != before:  # a companion may bring companions of its own
+        before = choices
+        for choice in before.chosen():
             for name in host.parts.get(choice.use).spec.companions:
                 choices = _with_companion(host, choices, name, choice.use)
     return choices
 
 
 def _with_companion(host: Host, choices: PartChoices, name: str, bringer: str) -> PartChoices:
-    kind = host.parts.get(name).spec.kind
-    present = choices.of_kind(kind)
-    if any(choice.use == name for choice in present):
+    spec = host.parts.get(name).spec
+    kind, present = spec.kind, choices.of_kind(spec.kind)
+    if any(host.parts.get(choice.use).spec == spec for choice in present):
         return choices
     companion = PartChoice(use=name)
     if kind in LISTS:

@@ -8,11 +8,10 @@ from itertools import chain
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from zsad.errors import ZsadError
 from zsad.parts import PostProcessor, Scorer, TwoPhasePostProcessor, TwoPhaseScorer
-from zsad.values import Conditioning, Features, Prediction, Scores, places_by_name
+from zsad.values import Conditioning, Features, Prediction, Scores, join_scores, places_by_name
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ class _Stage:
         found: list[Scores] = [self.part.finalize(kept[name]) for name in places]
         if len(found) == 1:
             return found[0]
-        return _joined(found).select(torch.tensor([*chain(*places.values())]).argsort().tolist())
+        return join_scores(found).select(torch.tensor([*chain(*places.values())]).argsort().tolist())
 
 
 class Scope:
@@ -140,24 +139,6 @@ def _last(stages: Sequence[_Stage], scores: Scores, batch: _Batch) -> Scores:
     return scores
 
 
-def _joined(found: Sequence[Scores]) -> Scores:
-    """Join the scores of several classes, image after image."""
-
-    def join(tensors: Sequence[Tensor | None]) -> Tensor | None:
-        present = [tensor for tensor in tensors if tensor is not None]
-        return torch.cat(present) if len(present) == len(tensors) else None
-
-    return Scores(
-        tuple(
-            replace(sets[0], values=torch.cat([entry.values for entry in sets]))
-            for sets in zip(*(scores.sets for scores in found), strict=True)
-        ),
-        join([scores.map for scores in found]),
-        join([scores.image_score for scores in found]),
-        found[0].trace,
-    )
-
-
 def _prediction(scores: Scores, features: Features) -> Prediction:
     if scores.map is None or scores.image_score is None:
         what = "an anomaly map" if scores.map is None else "an image score"
@@ -168,7 +149,6 @@ def _prediction(scores: Scores, features: Features) -> Prediction:
     if scores.map.shape != (count, side, side) or scores.image_score.shape != (count,):
         raise ZsadError(
             f"the parts of this method ended with a map {list(scores.map.shape)} and image scores "
-            f"{list(scores.image_score.shape)} instead of {[count, side, side]} and {[count]}; "
-            "standard.upsample brings score sets to the image size"
+            f"{list(scores.image_score.shape)} instead of {[count, side, side]} and {[count]}"
         )
     return Prediction(scores.image_score, scores.map, features.class_names, scores.trace)

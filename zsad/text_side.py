@@ -56,7 +56,11 @@ def encode_prompts(tower: TextTower, prompts: Prompts) -> tuple[Tensor, Tensor]:
 
 
 class TextSide:
-    """Prompt learner, conditioner and text tower of one method, with a cache of constant features."""
+    """Prompt learner, conditioner and text tower of one method, with a cache of what is constant.
+
+    Attributes:
+        encodings: How often prompts went through the tower outside training.
+    """
 
     def __init__(
         self, tower: TextTower, learner: PromptLearner, conditioner: PromptConditioner | None
@@ -64,10 +68,12 @@ class TextSide:
         self.tower, self.learner, self.conditioner = tower, learner, conditioner
         self.encodings = 0
         self._cache: dict[str, tuple[Tensor, Tensor]] = {}
+        self._prompts: dict[str, Prompts] = {}
 
     def forget(self) -> None:
-        """Drop cached features, after learned parameters have changed."""
+        """Drop cached prompts and features, after learned parameters have changed."""
         self._cache.clear()
+        self._prompts.clear()
 
     def __call__(self, features: Features) -> Conditioning:
         """Return the conditioning of a batch, whose images may be of several classes."""
@@ -82,13 +88,20 @@ class TextSide:
         if self.conditioner is None:
             pair, raw = self._constant(name)
             return Conditioning(pair.expand(len(places), -1, -1), raw.expand(len(places), -1, -1))
-        prompts = self.learner(name)
+        prompts = self._prompts_of(name)
         batch = replace(prompts, embeddings=prompts.embeddings.expand(len(places), -1, -1, -1))
         chosen = features if len(places) == len(features) else features.select(places)
         prompts, intermediates = self.conditioner(batch, chosen)
         pair, raw = encode_prompts(self.tower, prompts)
         self.encodings += 1
         return Conditioning(pair, raw, intermediates)
+
+    def _prompts_of(self, name: str) -> Prompts:
+        if torch.is_grad_enabled():
+            return self.learner(name)
+        if name not in self._prompts:
+            self._prompts[name] = self.learner(name)
+        return self._prompts[name]
 
     def _constant(self, name: str) -> tuple[Tensor, Tensor]:
         if torch.is_grad_enabled():

@@ -10,11 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
+import torch
+from torch import Tensor
+
 if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy as np
-    from torch import Tensor
 
     from zsad.backbones.profiles import Stage
 
@@ -255,6 +257,22 @@ class Scores:
             None if self.image_score is None else self.image_score[index],
             self.trace,
         )
+
+
+def join_scores(batches: Sequence[Scores]) -> Scores:
+    """Return the scores of several batches as those of one; what one of them lacks is left out."""
+
+    def join(tensors: Sequence[Tensor | None]) -> Tensor | None:
+        present = [tensor for tensor in tensors if tensor is not None]
+        return torch.cat(present) if len(present) == len(tensors) else None
+
+    sets = zip(*(scores.sets for scores in batches), strict=True)
+    return Scores(
+        tuple(replace(same[0], values=torch.cat([entry.values for entry in same])) for same in sets),
+        join([scores.map for scores in batches]),
+        join([scores.image_score for scores in batches]),
+        batches[0].trace,
+    )
 
 
 @dataclass(frozen=True)

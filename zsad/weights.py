@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 from safetensors.torch import load_file, save
@@ -15,11 +16,11 @@ from zsad.files import atomic_write
 from zsad.resolution import ResolvedRecipe
 
 WeightsSource = str | Path | Mapping[str, str | Path]
-"""One file for all learnable parts, or one per part kind."""
+"""One file for all learnable parts, or one per part key (``ResolvedPart.key``, for most the kind)."""
 
 
 def save_weights(path: Path, tensors: Mapping[str, Tensor], card: WeightsCard) -> None:
-    """Write tensors, named ``kind.parameter``, with their card.
+    """Write tensors, named ``key.parameter``, with their card.
 
     Raises:
         ZsadError: The folder cannot be written to.
@@ -42,9 +43,9 @@ def load_weights(
     """Load learned parameters into a method's parts.
 
     Args:
-        modules: Learnable parts by kind.
+        modules: Learnable parts by their key.
         recipe: The resolved recipe, whose profile the weights must have been learned with.
-        source: One file, or one per kind.
+        source: One file, or one per key.
 
     Returns:
         The card of each loaded part.
@@ -52,46 +53,47 @@ def load_weights(
     Raises:
         InputError: Weights of another method, under another profile, or of another size.
     """
-    files = _files_by_kind(modules, recipe, source)
+    files = _files_by_key(modules, recipe, source)
     cards: dict[str, WeightsCard] = {}
-    for kind, path in files.items():
+    stored = cache(load_file)
+    for key, path in files.items():
         card = read_card(path)
-        _check_belongs(card, kind, recipe, path)
+        _check_belongs(card, key, recipe, path)
         _check_profile(card, recipe, path)
-        prefix = f"{kind}."
+        prefix = f"{key}."
         state = {
             name.removeprefix(prefix): tensor
-            for name, tensor in load_file(path).items()
+            for name, tensor in stored(path).items()
             if name.startswith(prefix)
         }
-        _load_part(modules[kind], state, kind, path)
-        cards[kind] = card
+        _load_part(modules[key], state, key, path)
+        cards[key] = card
     return cards
 
 
-def _files_by_kind(
+def _files_by_key(
     modules: Mapping[str, nn.Module], recipe: ResolvedRecipe, source: WeightsSource
 ) -> dict[str, Path]:
     if isinstance(source, Mapping):
-        for kind in source:
-            if kind not in modules:
+        for key in source:
+            if key not in modules:
                 raise InputError(
-                    f"--weights {kind}=...: method '{recipe.method}' has no learnable part '{kind}' "
+                    f"--weights {key}=...: method '{recipe.method}' has no learnable part '{key}' "
                     f"(it has: {', '.join(modules) or 'none'})"
                 )
-        return {kind: Path(path) for kind, path in source.items()}
+        return {key: Path(path) for key, path in source.items()}
     if not modules:
         raise InputError(f"method '{recipe.method}' learns nothing; leave --weights out")
     return dict.fromkeys(modules, Path(source))
 
 
-def _check_belongs(card: WeightsCard, kind: str, recipe: ResolvedRecipe, path: Path) -> None:
-    wanted = next(part.spec.name for part in recipe.parts if part.kind == kind)
-    if card.parts.get(kind) != wanted:
-        held = ", ".join(f"{key} ({name})" for key, name in card.parts.items())
+def _check_belongs(card: WeightsCard, key: str, recipe: ResolvedRecipe, path: Path) -> None:
+    wanted = next(part.spec.name for part in recipe.parts if part.key == key)
+    if card.parts.get(key) != wanted:
+        held = ", ".join(f"{held_key} ({name})" for held_key, name in card.parts.items())
         raise InputError(
             f"{path} holds weights of method '{card.method}' for {held}; method '{recipe.method}' needs them "
-            f"for {kind} ({wanted})"
+            f"for {key} ({wanted})"
         )
 
 
@@ -109,16 +111,16 @@ def _check_profile(card: WeightsCard, recipe: ResolvedRecipe, path: Path) -> Non
             )
 
 
-def _load_part(module: nn.Module, state: Mapping[str, Tensor], kind: str, path: Path) -> None:
+def _load_part(module: nn.Module, state: Mapping[str, Tensor], key: str, path: Path) -> None:
     expected = module.state_dict()
     missing, unknown = sorted(set(expected) - set(state)), sorted(set(state) - set(expected))
     if missing or unknown:
-        what = f"lacks '{kind}.{missing[0]}'" if missing else f"has the unknown '{kind}.{unknown[0]}'"
-        raise InputError(f"{path} does not fit the {kind}: it {what}")
+        what = f"lacks '{key}.{missing[0]}'" if missing else f"has the unknown '{key}.{unknown[0]}'"
+        raise InputError(f"{path} does not fit the {key}: it {what}")
     for name, tensor in state.items():
         if tensor.shape != expected[name].shape:
             raise InputError(
-                f"{path} was learned on another backbone: '{kind}.{name}' has the shape "
+                f"{path} was learned on another backbone: '{key}.{name}' has the shape "
                 f"{tuple(tensor.shape)}, this backbone needs {tuple(expected[name].shape)}"
             )
     module.load_state_dict(dict(state))

@@ -21,7 +21,17 @@ from zsad.hookspecs import hookimpl
 from zsad.parts import BuildContext
 from zsad.plain_taps import tap_requests
 from zsad.specs import PartSpec, RecipeSpec
-from zsad.values import Conditioning, DeepPrompts, Features, Grid, Prompts, Sample, Scores, ScoreSet
+from zsad.values import (
+    Conditioning,
+    DeepPrompts,
+    Features,
+    Grid,
+    Prompts,
+    Sample,
+    Scores,
+    ScoreSet,
+    join_scores,
+)
 
 zsad_api = 1
 
@@ -125,8 +135,7 @@ class Inject(_FromContext):
     """AdaCLIP: visual prompts from the image feature of a pass without them."""
 
     def request(self) -> VisionRequest:
-        taps = tap_requests(self.context.taps, self.context.stage)  # type: ignore[arg-type]
-        return VisionRequest(taps)
+        return VisionRequest(tap_requests(self.context.taps, self.context.stage))
 
     def inject(self, prepass: Features) -> InjectedTokens:
         token = widened(prepass.image_feature, self.context.vision_width)
@@ -239,10 +248,10 @@ class SmoothScores(_FromContext):
 
     def finalize(self, scope: Sequence[tuple[Scores, Tensor]]) -> Scores:
         found = torch.cat([feature for _, feature in scope])
-        maps = [scores.map for scores, _ in scope if scores.map is not None]
-        image = [scores.image_score for scores, _ in scope if scores.image_score is not None]
+        joined = join_scores([scores for scores, _ in scope])
+        assert joined.image_score is not None
         weights = torch.softmax(found @ found.T, -1)
-        return Scores(map=torch.cat(maps)).with_image_score(weights @ torch.cat(image), "fake.smooth_scores")
+        return joined.with_image_score(weights @ joined.image_score, "fake.smooth_scores")
 
 
 class Similarity(_FromContext):
@@ -261,7 +270,8 @@ class ForeignAttention:
 
     def __call__(self, state: BlockState) -> Tensor:
         block = state.block
-        values = block.v_proj(block.ln_1(state.after_attention))[:, 1:]
+        patches = state.grid.height * state.grid.width  # injected tokens stand behind them
+        values = block.v_proj(block.ln_1(state.after_attention))[:, 1 : 1 + patches]
         weights = torch.softmax(state.auxiliary["similarity"] / self.temperature, -1)
         mixed: Tensor = block.out_proj(weights @ values)
         return mixed

@@ -117,7 +117,8 @@ class Depth(BaseModel):
         elif self.block is not None:
             found = self.block
         else:
-            found = max(1, int(_fraction(self.fraction or "1") * depth + Fraction(1, 2)))
+            assert self.fraction is not None  # checked when it was written
+            found = max(1, int(_fraction(self.fraction) * depth + Fraction(1, 2)))
         if not 1 <= found <= depth:
             raise InputError(f"block {found} is outside the tower of {depth} blocks")
         return found

@@ -25,4 +25,4 @@ def build_self_attention(options: SelfAttentionOptions, context: BuildContext) -
     """Build the refiner for a tower's depth and taps."""
     stream = Stream(options.start.resolve(context.depth), SelfAttention(options.pairs))
     name = "+".join(options.pairs)
-    return SelfAttentionStream(VisionRequest(tap_requests(context.taps, context.stage, stream, name)))  # type: ignore[arg-type]
+    return SelfAttentionStream(VisionRequest(tap_requests(context.taps, context.stage, stream, name)))
