@@ -12,11 +12,15 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
 from zsad import host
+
+if TYPE_CHECKING:
+    from zsad.backbones.clip import ClipBackbone
 
 # A shared two-core machine stalls now and then: a deadline per example would fail at random.
 settings.register_profile("zsad", deadline=None)
@@ -32,6 +36,15 @@ def require() -> Callable[[str, str], None]:
         (pytest.fail if name in required else pytest.skip)(f"{name}: {reason}")
 
     return missing
+
+
+@pytest.fixture(scope="session")
+def tiny_backbone() -> ClipBackbone:
+    """A CLIP of four vision blocks and three text blocks with random weights, on the CPU."""
+    from zsad.backbones.loading import load_backbone  # keeps torch out of tests of the import time
+
+    config = Path(__file__).parent / "assets" / "tiny-clip.json"
+    return load_backbone(f"{config}@random:0", "cpu", "float32")
 
 
 @pytest.fixture

@@ -213,7 +213,9 @@ def first_problem(error: ValidationError, model: type[BaseModel]) -> str:
 
 
 @cache
-def _read(resource: str) -> dict[str, Any]:
+def _read(resource: str, extended_by: tuple[str, ...] = ()) -> dict[str, Any]:
+    if resource in extended_by:
+        raise ZsadError(f"recipe file {resource} extends itself")
     try:
         data = yaml.load(read_resource(resource), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except yaml.YAMLError as error:
@@ -223,8 +225,11 @@ def _read(resource: str) -> dict[str, Any]:
     base = data.pop("extends", None)
     if base is None:
         return data
+    if not isinstance(base, str):
+        raise ZsadError(f"recipe file {resource}: 'extends' has to name a file, not {base!r}")
     package = resource.partition(":")[0]
-    return _merged(_read(base if ":" in base else f"{package}:{base}"), data)
+    found = _read(base if ":" in base else f"{package}:{base}", (*extended_by, resource))
+    return _merged(found, data)
 
 
 def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

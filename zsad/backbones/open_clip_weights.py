@@ -115,7 +115,8 @@ def text_weights(model: Any, device: torch.device, dtype: torch.dtype) -> tuple[
     """Return the text tower's weights and native profile.
 
     Raises:
-        InputError: The tower is not open_clip's own text transformer, or pads and masks its texts.
+        InputError: The tower is not open_clip's own text transformer, pads and masks its texts, or reads
+            its feature elsewhere than at CLIP's end token (causal) or the last place (not causal).
     """
     text: Any = model.text if hasattr(model, "text") else model
     if hasattr(model, "text") and not (
@@ -124,6 +125,13 @@ def text_weights(model: Any, device: torch.device, dtype: torch.dtype) -> tuple[
         raise InputError(
             f"zsad does not know the text tower {type(text).__name__} of this open_clip model; "
             "use a model with CLIP's own text transformer"
+        )
+    causal = text.attn_mask is not None
+    pooling = getattr(text, "text_pool_type", None) or getattr(text, "pool_type", None)
+    if pooling != ("argmax" if causal else "last"):
+        raise InputError(
+            f"zsad does not read text features by '{pooling}' {'with' if causal else 'without'} a causal "
+            "mask, as this open_clip model does; use a CLIP or SigLIP model with their own pooling"
         )
     place = _Placement(device, dtype)
     blocks = text.transformer.resblocks
@@ -142,7 +150,7 @@ def text_weights(model: Any, device: torch.device, dtype: torch.dtype) -> tuple[
     )
     profile = TextProfile(
         activation=activation,
-        causal=text.attn_mask is not None,
+        causal=causal,
         context_length=int(text.context_length),
     )
     return weights, profile
