@@ -12,7 +12,9 @@ __all__ = ["__version__", "load"]
 __version__ = "0.1.0"
 
 
-def load(method: str, *, backbone: str, weights: WeightsSource | None = None, **options: Any) -> Detector:
+def load(
+    method: str, *, backbone: str = "mini", weights: WeightsSource | None = None, **options: Any
+) -> Detector:
     """Make a method runnable on a backbone.
 
     Torch is imported here and not with the package, so that ``import zsad`` stays fast.
@@ -20,8 +22,8 @@ def load(method: str, *, backbone: str, weights: WeightsSource | None = None, **
     Args:
         method: Name of a method, or ``distribution:name`` where two distributions claim the name.
         backbone: ``mini``, ``ARCH:PRETRAINED``, ``hf-hub:...``, ``ARCH@FILE`` or ``ARCH@random:SEED``.
-        weights: Learned parameters of the method; needed where a part of it is learned. A mapping from
-            part to file where parts come from several files.
+        weights: Learned parameters of the method; needed where a part of it is learned and its plugin ships
+            none for the backbone. A mapping from part to file where parts come from several files.
         **options: Passed on to ``zsad.detector.load_detector``: image size, device, dtype, overridden parts.
 
     Returns:

@@ -40,6 +40,7 @@ class WeightsCard(BaseModel):
         parts: Kind -> part name, for every part the file holds parameters of.
         profile: The vision numerics that they were learned with; loading under others is refused.
         text_activation: Activation of the text tower that they were learned with, or None.
+        backbone: sha256 of the backbone that they were learned on, or None where it is not known.
         origin: ``authors``' published checkpoint, ``own`` training, or ``none``.
         trained_on: Datasets, or None where nobody said.
         source: The file that they were converted from, with its sha256.
@@ -52,6 +53,7 @@ class WeightsCard(BaseModel):
     parts: dict[str, str]
     profile: dict[str, str | None]
     text_activation: str | None = None
+    backbone: str | None = None
     origin: Origin
     trained_on: tuple[TrainedOn, ...] | None = None
     source: str | None = None

@@ -18,7 +18,7 @@ from zsad.backbones.text import TextTower
 from zsad.backbones.vision import VisionOutput, VisionTower
 from zsad.card import WeightsCard
 from zsad.data.images import read_image
-from zsad.data.preprocess import to_tensor
+from zsad.data.preprocess import InputForm, to_tensor
 from zsad.encoding import encode_together
 from zsad.errors import InputError, ZsadError
 from zsad.host import Host, get_host
@@ -30,7 +30,7 @@ from zsad.scope import Scope
 from zsad.specs import PartKind
 from zsad.text_side import TextSide
 from zsad.values import Conditioning, Features, Prediction, Sample, Scores, TokenSet
-from zsad.weights import WeightsSource, load_weights
+from zsad.weights import WeightsSource, load_embedded_weights, load_weights
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -162,10 +162,22 @@ class Detector(nn.Module):
         names = _class_names(class_name, len(images))
         return [_sample(image, name) for image, name in zip(images, names, strict=True)]
 
+    @property
+    def input_form(self) -> InputForm:
+        """What an image is brought to before the vision tower takes it."""
+        recipe = self.recipe
+        return InputForm(
+            recipe.image_size, self.backbone.mean, self.backbone.std, recipe.profile.image_resize
+        )
+
     def tensor(self, samples: Sequence[Sample]) -> Tensor:
         """Return the vision tower's input, [B, 3, S, S] on its device."""
-        size, rule = self.recipe.image_size, self.recipe.profile.image_resize
-        stack = [to_tensor(s.image, size, self.backbone.mean, self.backbone.std, rule) for s in samples]
+        form = self.input_form
+        prepared = [sample.tensors.get(form) for sample in samples]
+        stack = [
+            to_tensor(sample.image, *form) if tensor is None else tensor
+            for sample, tensor in zip(samples, prepared, strict=True)
+        ]
         return torch.stack(stack).to(self.backbone.device)
 
     def encode(self, images: Sequence[ImageLike], class_name: str | Sequence[str] = "object") -> Features:
@@ -340,7 +352,8 @@ def load_detector(
     Args:
         method: Name of a recipe (``zsad methods``).
         backbone: Name (see :func:`zsad.backbones.loading.load_backbone`) or a loaded backbone.
-        weights: File with the learned parts, or a mapping from part key (its kind) to file.
+        weights: File with the learned parts, or a mapping from part key (its kind) to file; by default
+            those that the method's plugin ships for the backbone.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
         image_size: Side of the square input in pixels.
@@ -362,7 +375,9 @@ def load_detector(
     detector = Detector(loaded, recipe, seed=seed)
     learnable = {part.key: detector.parts[part.key] for part in recipe.learnable}
     if weights is not None:
-        detector.cards = load_weights(learnable, recipe, weights)
+        detector.cards = load_weights(learnable, recipe, weights, loaded.sha256)
+    elif learnable and not untrained and (resource := recipe.recipe.weights.get(loaded.arch)):
+        detector.cards = load_embedded_weights(learnable, recipe, resource, loaded.sha256)
     missing = [key for key in learnable if key not in detector.cards]
     if missing and not untrained:
         raise InputError(

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import importlib
 import importlib.resources
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from zsad.errors import ZsadError
@@ -53,6 +56,22 @@ def read_resource(reference: str) -> str:
         raise ZsadError(f"cannot read '{reference}': package '{package}' has no file '{name}'") from None
     except (OSError, TypeError, UnicodeDecodeError) as error:
         raise ZsadError(f"cannot read '{reference}': {cause(error)}") from error
+
+
+@contextmanager
+def resource_path(reference: str) -> Iterator[Path]:
+    """Give a file that lies in a package a path, also where the package is no folder.
+
+    Args:
+        reference: As for :func:`read_resource`.
+
+    Raises:
+        ZsadError: If the string has another form, or there is no such package.
+    """
+    package, name = _split(reference, "package:file")
+    _import(package, f"cannot read '{reference}'")
+    with importlib.resources.as_file(importlib.resources.files(package).joinpath(*name.split("/"))) as path:
+        yield path
 
 
 def _split(reference: str, form: str) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from zsad.recipe import PartChoices, Recipe
 LISTS = ("auxiliary", "post_processors")
 """The places of a recipe that hold an ordered list of parts."""
 
-PLAIN = ("readout", "profile", "image_size", "display")
+PLAIN = ("readout", "profile", "image_size", "display", "training")
 """The fields of a recipe, beside its parts, that can be set."""
 
 KINDS = tuple(PartChoices.model_fields)

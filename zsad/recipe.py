@@ -6,7 +6,7 @@ from functools import cache
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from zsad.backbones.profiles import Activation, PositionResize, Readout
 from zsad.errors import InputError, ZsadError, nearest
@@ -138,6 +138,26 @@ class Display(_Frozen):
     high: float = 1.0
 
 
+class Training(_Frozen):
+    """How a method's parts are learned on an auxiliary dataset; the defaults are AnomalyCLIP's.
+
+    Attributes:
+        epochs: Passes over the training set.
+        batch_size: Images per step.
+        learning_rate: Of Adam.
+        betas: Of Adam.
+        map_weight: Weight of the map loss of every score set.
+        image_weight: Weight of the image loss.
+    """
+
+    epochs: int = Field(default=15, ge=1)
+    batch_size: int = Field(default=8, ge=1)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    betas: tuple[float, float] = (0.5, 0.999)
+    map_weight: float = Field(default=4.0, ge=0)
+    image_weight: float = Field(default=1.0, ge=0)
+
+
 class Recipe(_Frozen):
     """A method as data.
 
@@ -153,6 +173,8 @@ class Recipe(_Frozen):
         readout: What is read from the pass.
         parts: The swappable pieces.
         display: Range of the map in pictures.
+        training: How its parts are learned.
+        weights: Weights that ship with the plugin: a resource string by backbone architecture.
     """
 
     name: str
@@ -166,6 +188,8 @@ class Recipe(_Frozen):
     readout: Readout = Readout()
     parts: PartChoices
     display: Display = Display()
+    training: Training = Training()
+    weights: dict[str, str] = {}
 
 
 def recipe_dict(host: Host, name: str) -> dict[str, Any]:

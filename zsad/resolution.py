@@ -99,6 +99,11 @@ class ResolvedRecipe:
         """Whether a whole scope has to be seen before it can be answered."""
         return any(part.spec.two_phase for part in self.parts)
 
+    @property
+    def transductive(self) -> bool:
+        """Whether a part learns from the unlabelled test images."""
+        return any(part.spec.transductive for part in self.parts)
+
     def setting(self, *, trained: bool) -> str:
         """Return the three axes of the setting, computed from the parts and the weights.
 
@@ -106,7 +111,7 @@ class ResolvedRecipe:
             trained: Whether learned weights, of the parts or of the backbone, saw anomaly labels.
         """
         training = "auxiliary-trained" if trained else "training-free"
-        scope = "transductive" if any(part.spec.transductive for part in self.parts) else "inductive"
+        scope = "transductive" if self.transductive else "inductive"
         return f"{training} / {scope} / zero-shot"
 
     def as_dict(self) -> dict[str, Any]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from zsad.backbones.profiles import Stage
+    from zsad.data.preprocess import InputForm
 
 NORMAL, ABNORMAL = 0, 1
 """Index of the two states wherever text features or score channels hold a pair."""
@@ -32,11 +33,13 @@ class Sample:
         image: RGB uint8 [H, W, 3] at native size.
         class_name: Object noun for prompts; a batch may mix classes.
         path: File it came from, or None.
+        tensors: [3, S, S] by the form of a tower's input, where a worker process prepared them.
     """
 
     image: np.ndarray
     class_name: str = "object"
     path: Path | None = None
+    tensors: Mapping[InputForm, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from zsad.card import METADATA_KEY, WeightsCard, read_card
 from zsad.errors import InputError
 from zsad.files import atomic_write
+from zsad.imports import resource_path
 from zsad.resolution import ResolvedRecipe
 
 WeightsSource = str | Path | Mapping[str, str | Path]
@@ -38,7 +39,7 @@ def file_sha256(path: Path) -> str:
 
 
 def load_weights(
-    modules: Mapping[str, nn.Module], recipe: ResolvedRecipe, source: WeightsSource
+    modules: Mapping[str, nn.Module], recipe: ResolvedRecipe, source: WeightsSource, backbone: str
 ) -> dict[str, WeightsCard]:
     """Load learned parameters into a method's parts.
 
@@ -46,6 +47,7 @@ def load_weights(
         modules: Learnable parts by their key.
         recipe: The resolved recipe, whose profile the weights must have been learned with.
         source: One file, or one per key.
+        backbone: sha256 of the backbone's weights.
 
     Returns:
         The card of each loaded part.
@@ -60,6 +62,11 @@ def load_weights(
         card = read_card(path)
         _check_belongs(card, key, recipe, path)
         _check_profile(card, recipe, path)
+        if card.backbone not in (None, backbone):
+            raise InputError(
+                f"{path} was learned on another backbone (sha256 {str(card.backbone)[:12]}..., this one has "
+                f"{backbone[:12]}...); name the backbone it was learned on, or train on this one"
+            )
         prefix = f"{key}."
         state = {
             name.removeprefix(prefix): tensor
@@ -69,6 +76,32 @@ def load_weights(
         _load_part(modules[key], state, key, path)
         cards[key] = card
     return cards
+
+
+def load_embedded_weights(
+    modules: Mapping[str, nn.Module], recipe: ResolvedRecipe, resource: str, backbone: str
+) -> dict[str, WeightsCard]:
+    """Load the weights that a plugin ships, into those parts that they were learned for.
+
+    Args:
+        modules: Learnable parts by their key.
+        recipe: The resolved recipe; parts that stand in for others get nothing.
+        resource: Resource string of the file.
+        backbone: sha256 of the backbone's weights; on another one nothing is loaded.
+
+    Returns:
+        The card of each loaded part.
+
+    Raises:
+        InputError: A part was built with other sizes than the weights have.
+    """
+    with resource_path(resource) as path:
+        card = read_card(path)
+        if card.backbone != backbone:
+            return {}
+        names = {part.key: part.spec.name for part in recipe.learnable}
+        fitting = {key: path for key, name in names.items() if card.parts.get(key) == name}
+        return load_weights(modules, recipe, fitting, backbone)
 
 
 def _files_by_key(

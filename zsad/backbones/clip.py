@@ -13,6 +13,7 @@ from torch import Tensor
 from zsad.backbones.profiles import TextProfile, TowerProfile
 from zsad.backbones.text import TextTower, TextWeights
 from zsad.backbones.vision import VisionTower, VisionWeights
+from zsad.card import TrainedOn
 
 
 @dataclass(frozen=True)
@@ -24,12 +25,14 @@ class BackboneCard:
         trained_on: What the weights were trained on, in words; "not stated" where nobody knows.
         saw_anomaly_labels: Whether the training data carried anomaly labels or masks.
         licence: Licence of the weights, in words.
+        datasets: The datasets in ``trained_on``, as far as an evaluation on them has to be marked.
     """
 
     name: str
     trained_on: str
     saw_anomaly_labels: bool = False
     licence: str = "not stated"
+    datasets: tuple[TrainedOn, ...] = ()
 
 
 class ClipBackbone:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,8 +18,8 @@ BackboneOption = Annotated[
     str,
     typer.Option(
         "--backbone",
-        help="ARCH:PRETRAINED, ARCH@FILE, hf-hub:REPOSITORY, ARCH@random:SEED (for timing only), "
-        "or a name that 'zsad backbones' lists.",
+        help="mini (embedded), ARCH:PRETRAINED, ARCH@FILE, hf-hub:REPOSITORY, ARCH@random:SEED (for timing "
+        "only), or another name that 'zsad backbones' lists.",
     ),
 ]
 WeightsOption = Annotated[
@@ -39,6 +40,9 @@ SetOption = Annotated[
         metavar="PART=NAME|PART.OPTION=VALUE",
         help="Exchange a part or change an option; post_processors+=NAME adds one.",
     ),
+]
+WorkersOption = Annotated[
+    int | None, typer.Option("--workers", min=0, help="Processes that decode images.", show_default=False)
 ]
 UntrainedOption = Annotated[
     bool, typer.Option("--untrained", help="Accept missing learned weights and use random ones.")
@@ -68,3 +72,29 @@ def weights_source(given: list[str] | None) -> WeightsSource | None:
     if len(whole) > 1 or (whole and by_part):
         raise InputError("--weights: give one FILE for all parts, or PART=FILE for each of them")
     return whole[0] if whole else by_part
+
+
+def method_weights(given: list[str] | None, methods: Sequence[str]) -> dict[str, WeightsSource]:
+    """Return the files of ``--weights`` by method: ``METHOD=FILE``, or the plain forms for the only method.
+
+    Raises:
+        InputError: The plain forms beside several methods, or a method twice.
+    """
+    named: dict[str, WeightsSource] = {}
+    rest: list[str] = []
+    for text in given or ():
+        name, equals, path = text.partition("=")
+        if not equals or name not in methods:
+            rest.append(text)
+        elif name in named:
+            raise InputError(f"--weights {text}: {name} was given a file already")
+        else:
+            named[name] = path
+    if rest and len(methods) > 1:
+        raise InputError(f"--weights {rest[0]}: with several methods, write METHOD=FILE")
+    source = weights_source(rest)
+    if source is not None:
+        if named:
+            raise InputError("--weights: give METHOD=FILE, or the files of its parts, and not both")
+        named[methods[0]] = source
+    return named

@@ -17,11 +17,18 @@ from zsad.host import NO_PLUGINS
 from zsad.imports import cause
 
 COMMANDS: dict[str, tuple[str, str]] = {
+    "quickstart": ("zsad.cli.quickstart:quickstart", "Try everything on drawn samples, with no download."),
     "predict": ("zsad.cli.predict:predict", "Score images and show where they look wrong."),
+    "eval": ("zsad.cli.evaluate:evaluate", "Evaluate methods on datasets."),
+    "report": ("zsad.cli.report:report", "Render a finished evaluation."),
+    "train": ("zsad.cli.train:train", "Learn a method's weights on an auxiliary dataset."),
     "convert": ("zsad.cli.convert:convert", "Import an authors' checkpoint as safetensors."),
+    "bench": ("zsad.cli.bench:app", "Measure speed and memory on this machine."),
     "doctor": ("zsad.cli.doctor:doctor", "Report what this machine and installation can do."),
     "methods": ("zsad.cli.methods:app", "List the methods, or show a recipe."),
     "backbones": ("zsad.cli.backbones:app", "List what methods can run on."),
+    "datasets": ("zsad.cli.datasets:app", "List the dataset layouts, or check a dataset."),
+    "metrics": ("zsad.cli.metrics:app", "List what an evaluation can measure."),
     "parts": ("zsad.cli.parts:app", "List the swappable parts of methods, or explain one."),
     "plugins": ("zsad.cli.plugins:app", "List what extends zsad, or say why something does not."),
 }

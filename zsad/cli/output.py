@@ -16,6 +16,7 @@ import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress
 
 T = TypeVar("T")
 
@@ -73,25 +74,62 @@ def print_fields(fields: Mapping[str, object]) -> None:
         print(f"{name.ljust(width)}  {text}")
 
 
+class ProgressLine:
+    """Progress on stderr: a bar on a terminal, a plain line now and then elsewhere.
+
+    Attributes:
+        total: What is complete.
+        unit: What is counted, in the plural.
+    """
+
+    def __init__(self, total: int, unit: str) -> None:
+        self.total, self.unit = total, unit
+        self._shown = time.monotonic()
+        self._bar: Progress | None = None
+
+    def __enter__(self) -> ProgressLine:
+        """Show the bar, where there is a terminal."""
+        if sys.stderr.isatty():
+            from rich.progress import Progress
+
+            self._bar = Progress(console=stderr_console(), transient=True)
+            self._bar.start()
+            self._task = self._bar.add_task(self.unit, total=self.total)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.stop()
+
+    def show(self, done: int) -> None:
+        """Show how much is done."""
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done)
+        elif time.monotonic() - self._shown > PLAIN_INTERVAL:
+            print_message(f"{done} of {self.total} {self.unit}")
+            self._shown = time.monotonic()
+
+    def note(self, text: str) -> None:
+        """Print a notice above the bar."""
+        if self._bar is not None:
+            self._bar.console.print(text)
+        else:
+            print_message(text)
+
+
 def progress(items: Iterable[T], total: int, unit: str) -> Iterator[T]:
-    """Yield the items with a progress bar on a terminal, and with a plain line now and then elsewhere.
+    """Yield the items with progress on stderr.
 
     Args:
         items: What to go through.
         total: Their number.
         unit: What they are, in the plural.
     """
-    if sys.stderr.isatty():
-        from rich.progress import track
-
-        yield from track(items, total=total, description=unit, console=stderr_console(), transient=True)
-        return
-    shown = time.monotonic()
-    for count, item in enumerate(items, start=1):
-        yield item
-        if time.monotonic() - shown > PLAIN_INTERVAL:
-            print_message(f"{count} of {total} {unit}")
-            shown = time.monotonic()
+    with ProgressLine(total, unit) as line:
+        for count, item in enumerate(items, start=1):
+            yield item
+            line.show(count)
 
 
 def _print_rich_table(cells: list[list[str]], columns: Sequence[str]) -> None:

@@ -35,7 +35,7 @@ def predict(
         list[Path], typer.Argument(help="Images, or folders of images.", metavar="IMAGE|FOLDER...")
     ],
     method: MethodOption,
-    backbone: BackboneOption,
+    backbone: BackboneOption = "mini",
     weights: WeightsOption = None,
     class_name: Annotated[str, typer.Option("--class-name", help="Object noun for prompts.")] = "object",
     normal_prompt: Annotated[

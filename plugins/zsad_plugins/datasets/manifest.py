@@ -1,0 +1,56 @@
+"""Read a CSV that lists images, with their masks, labels and classes.
+
+.. code-block:: text
+
+    image,mask,label,class_name,defect_type
+    images/good_1.jpg,,0,magnetic tile,
+    images/hole_7.jpg,masks/hole_7.png,1,magnetic tile,hole
+
+The path given is the CSV file, or a folder with ``manifest.csv``. Paths are relative to the file's folder and
+must not lead out of it. ``label`` is 0 (normal) or 1 (anomalous). ``class_name`` is the object and never
+depends on the label. ``defect_type`` may be missing; a further column ``noun`` gives the word for prompts
+where that is not the class name. An anomalous image with an empty ``mask`` counts as having none: image
+metrics use it, pixel metrics do not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from zsad.data.dataset import Dataset, DatasetImage
+from zsad.data.folders import file_inside
+from zsad.data.nouns import noun_of
+from zsad.errors import InputError
+from zsad_plugins.datasets.table import read_rows
+
+FILE = "manifest.csv"
+
+
+def read(path: Path) -> Dataset:
+    """Read a manifest.
+
+    Raises:
+        InputError: If it cannot be read, or a row is wrong: names the line.
+    """
+    file = path / FILE if path.is_dir() else path
+    folder = file.parent
+    rows = read_rows(file, ("image", "mask", "label", "class_name"))
+    return Dataset.of(folder, [_image(folder, where, row) for where, row in rows])
+
+
+def _image(folder: Path, where: str, row: Mapping[str, str]) -> DatasetImage:
+    label, class_name = row["label"], row["class_name"]
+    if label not in ("0", "1"):
+        raise InputError(f"{where}: label '{label}' is neither 0 (normal) nor 1 (anomalous)")
+    if not class_name:
+        raise InputError(f"{where}: class_name is empty; it is the object, for example 'metal nut'")
+    anomalous = label == "1"
+    return DatasetImage(
+        image=file_inside(folder, row["image"], where),
+        mask=file_inside(folder, row["mask"], where) if row["mask"] else None,
+        anomalous=anomalous,
+        class_name=class_name,
+        noun=row.get("noun") or noun_of(class_name),
+        defect_type=(row.get("defect_type") or None) if anomalous else None,
+    )

@@ -1,0 +1,20 @@
+"""The renderings of an evaluation that come with zsad."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from zsad.hookspecs import hookimpl
+from zsad.specs import ReporterSpec
+
+zsad_api = 1
+
+
+@hookimpl
+def zsad_reporters() -> Iterator[ReporterSpec]:
+    """Yield the page that every evaluation writes."""
+    yield ReporterSpec(
+        name="html",
+        render="zsad.evaluation.report:write_report",
+        summary="one self-contained page: the table, worst and best cases, what stands behind them",
+    )

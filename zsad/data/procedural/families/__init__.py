@@ -1,0 +1,1 @@
+"""Families of images: what they show, what they are called, which defects they can have."""

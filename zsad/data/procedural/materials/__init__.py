@@ -1,0 +1,1 @@
+"""Materials: functions (generator, canvas) -> Surface, by kind of structure."""

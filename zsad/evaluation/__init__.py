@@ -1,0 +1,1 @@
+"""The evaluation protocol: planning, running, keeping and showing results."""

@@ -1,0 +1,142 @@
+"""The images of a cell that are worth a look: where the method fails and where it works."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from zsad.data.dataset import DatasetImage
+from zsad.data.images import read_image
+from zsad.data.masks import mask_of
+from zsad.files import atomic_write
+from zsad.pictures import colours, overlay
+from zsad.recipe import Display
+
+CaseKind = Literal["best", "worst", "false alarm"]
+
+KEPT = 2
+"""Cases of each kind."""
+PICTURE_SIDE = 256
+"""Side of the case pictures in pixels; maps are shown square, as the tower sees the image."""
+QUALITY = 85
+
+
+@dataclass(frozen=True)
+class Case:
+    """One image worth a look.
+
+    Attributes:
+        kind: Why: defect found best, defect found worst, or normal image with the highest score.
+        rank: What it was chosen by, the first being the most telling.
+        image: What the dataset says of it.
+        score: Image score.
+        anomaly_map: [S, S] float16.
+    """
+
+    kind: CaseKind
+    rank: float
+    image: DatasetImage
+    score: float
+    anomaly_map: npt.NDArray[np.float16]
+
+
+@dataclass
+class Cases:
+    """Keeps the few most telling images of a cell.
+
+    Defects are ranked by the pixel AUROC within their own image, where there is a mask, else by the score.
+    """
+
+    display: Display
+    _kept: dict[CaseKind, list[Case]] = field(default_factory=dict)
+
+    def offer(
+        self,
+        image: DatasetImage,
+        score: float,
+        localisation: float | None,
+        anomaly_map: npt.NDArray[np.float32],
+    ) -> None:
+        """Look at one image.
+
+        Args:
+            image: What the dataset says of it.
+            score: Image score.
+            localisation: Pixel AUROC within the image, or None.
+            anomaly_map: [S, S].
+        """
+        if not image.anomalous:
+            self._keep("false alarm", -score, image, score, anomaly_map)
+            return
+        value = score if localisation is None else localisation
+        self._keep("worst", value, image, score, anomaly_map)
+        self._keep("best", -value, image, score, anomaly_map)
+
+    def all(self) -> list[Case]:
+        """Return the kept cases, kind by kind, the most telling first."""
+        return [case for kind in ("worst", "false alarm", "best") for case in self._kept.get(kind, ())]
+
+    def _keep(
+        self,
+        kind: CaseKind,
+        rank: float,
+        image: DatasetImage,
+        score: float,
+        anomaly_map: npt.NDArray[np.float32],
+    ) -> None:
+        kept = self._kept.setdefault(kind, [])
+        if len(kept) == KEPT and rank >= kept[-1].rank:
+            return
+        kept.append(Case(kind, rank, image, score, anomaly_map.astype(np.float16)))
+        kept.sort(key=lambda case: case.rank)
+        del kept[KEPT:]
+
+
+def write_case(case: Case, display: Display, folder: Path, number: int) -> dict[str, Any]:
+    """Write a case's pictures; return it as plain data.
+
+    Args:
+        case: The case.
+        display: The fixed range of the map.
+        folder: Where to.
+        number: Number of the case in its cell.
+    """
+    pixels = read_image(case.image.image)
+    mask = mask_of(case.image, pixels.shape[:2])
+    truth = np.zeros(pixels.shape[:2], np.bool_) if mask is None else mask
+    small = _square(pixels, Image.Resampling.BICUBIC)
+    values = np.asarray(
+        Image.fromarray(case.anomaly_map.astype(np.float32)).resize((PICTURE_SIDE, PICTURE_SIDE))
+    )
+    scaled = (values - display.low) / (display.high - display.low)
+    panels = {
+        "image": small,
+        "truth": _square(np.repeat(truth[..., None] * np.uint8(255), 3, axis=2), Image.Resampling.NEAREST),
+        "map": np.rint(colours(scaled)).astype(np.uint8),
+        "overlay": overlay(small, values, display.low, display.high),
+    }
+    names = {name: f"{folder.name}/{number}-{name}.jpg" for name in panels}
+    for name, panel in panels.items():
+        _write_jpeg(folder.parent / names[name], panel)
+    return {
+        "kind": case.kind,
+        "image": str(case.image.image),
+        "defect_type": case.image.defect_type,
+        "score": case.score,
+        "masked": case.image.mask is not None,
+        "pictures": names,
+    }
+
+
+def _write_jpeg(path: Path, pixels: npt.NDArray[np.uint8]) -> None:
+    picture = Image.fromarray(pixels)
+    atomic_write(path, lambda stream: picture.save(stream, format="JPEG", quality=QUALITY))
+
+
+def _square(pixels: npt.NDArray[np.uint8], how: Image.Resampling) -> npt.NDArray[np.uint8]:
+    return np.asarray(Image.fromarray(pixels).resize((PICTURE_SIDE, PICTURE_SIDE), how))

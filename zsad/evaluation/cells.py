@@ -1,0 +1,128 @@
+"""A cell: one line of an evaluation, and the unit of resume."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+from zsad.backbones.clip import state_digest
+from zsad.card import TrainedOn
+from zsad.data.dataset import Dataset, DatasetImage
+from zsad.detector import Detector
+
+Resolution = Literal["image-size", "native"]
+"""Where maps and masks are compared: at the detector's square, as papers do, or at the masks' own size."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What an evaluation measures and how, the same for all its cells.
+
+    Attributes:
+        metrics: Names of the metrics.
+        resolution: Where maps and masks are compared.
+        seed: Seed of everything random.
+    """
+
+    metrics: tuple[str, ...]
+    resolution: Resolution = "image-size"
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A detector with the names under which its results are reported.
+
+    Attributes:
+        detector: The method on its backbone.
+        weights: What the user named as weights, ``embedded`` for those that a plugin ships, or empty.
+    """
+
+    detector: Detector
+    weights: str = ""
+
+    @property
+    def method(self) -> str:
+        """Name of the method."""
+        return self.detector.recipe.method
+
+    @property
+    def weights_origin(self) -> str:
+        """``authors``, ``own``, ``none``, or several of them joined by a plus sign."""
+        if not self.detector.recipe.learnable:
+            return "none"
+        return "+".join(sorted({card.origin for card in self.detector.cards.values()})) or "none"
+
+    @cached_property
+    def weights_sha256(self) -> str:
+        """Hash of the learned parameters, whatever file they came from."""
+        return state_digest(self.detector.state_dict())
+
+    def contaminated_by(self, dataset: Dataset, class_name: str) -> str:
+        """Return where images of the class were seen in training, or an empty string."""
+        backbone = self.detector.backbone.card
+        sources = {f"backbone {backbone.name}": backbone.datasets}
+        sources |= {f"weights of {key}": card.trained_on or () for key, card in self.detector.cards.items()}
+        for source, seen in sources.items():
+            if any(_saw(entry, dataset, class_name) for entry in seen):
+                return source
+        return ""
+
+
+def _saw(entry: TrainedOn, dataset: Dataset, class_name: str) -> bool:
+    same = entry.dataset.casefold() == dataset.name.casefold() or entry.manifest == dataset.manifest_hash
+    return same and (entry.classes is None or class_name in entry.classes)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One method on one class of one dataset.
+
+    Attributes:
+        contestant: The method.
+        dataset: The dataset, restricted to the class.
+        class_name: The class.
+        rules: What is measured.
+    """
+
+    contestant: Contestant
+    dataset: Dataset
+    class_name: str
+    rules: Rules
+
+    @property
+    def images(self) -> tuple[DatasetImage, ...]:
+        """The images of the class, in order."""
+        return self.dataset.images
+
+    def identity(self) -> dict[str, Any]:
+        """Return everything that decides the cell's numbers."""
+        detector = self.contestant.detector
+        profile = detector.recipe.profile
+        return {
+            "recipe": detector.recipe.as_dict(),
+            "backbone": detector.backbone.sha256,
+            "weights": self.contestant.weights_sha256,
+            "dataset": self.dataset.manifest_hash,
+            "class": self.class_name,
+            "image_size": detector.recipe.image_size,
+            "dtype": profile.dtype,
+            "seed": self.rules.seed,
+            "resolution": self.rules.resolution,
+            "metrics": sorted(self.rules.metrics),
+        }
+
+    @cached_property
+    def key(self) -> str:
+        """Hash of :meth:`identity`, 16 hexadecimal digits."""
+        return identity_hash(self.identity())
+
+
+def identity_hash(identity: Mapping[str, Any]) -> str:
+    """Return a hash of plain data, 16 hexadecimal digits."""
+    text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

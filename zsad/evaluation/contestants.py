@@ -1,0 +1,63 @@
+"""Load the methods of an evaluation on one backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from zsad.backbones.loading import load_backbone
+from zsad.detector import load_detector
+from zsad.evaluation.cells import Contestant
+from zsad.weights import WeightsSource
+
+
+def load_contestants(
+    methods: Sequence[str],
+    *,
+    backbone: str,
+    weights: Mapping[str, WeightsSource],
+    device: str = "auto",
+    dtype: str = "auto",
+    image_size: int | None = None,
+    overrides: Sequence[str] = (),
+    seed: int = 0,
+    untrained: bool = False,
+) -> list[Contestant]:
+    """Load methods; the backbone is loaded once.
+
+    Args:
+        methods: Names of methods.
+        backbone: Name of the backbone.
+        weights: Learned weights by method.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+        dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
+        image_size: Side of the square input in pixels.
+        overrides: ``--set`` values, for every method.
+        seed: Seed of everything random in the parts.
+        untrained: Accept learnable parts without weights.
+
+    Raises:
+        InputError: Whatever does not exist or does not fit.
+    """
+    loaded = load_backbone(backbone, device, dtype)
+    contestants = []
+    for method in methods:
+        source = weights.get(method)
+        detector = load_detector(
+            method,
+            backbone=loaded,
+            weights=source,
+            image_size=image_size,
+            overrides=overrides,
+            seed=seed,
+            untrained=untrained,
+        )
+        contestants.append(Contestant(detector, _weights_name(source, bool(detector.cards))))
+    return contestants
+
+
+def _weights_name(source: WeightsSource | None, learned: bool) -> str:
+    if source is None:
+        return "embedded" if learned else ""
+    if isinstance(source, Mapping):
+        return ", ".join(f"{part}={path}" for part, path in source.items())
+    return str(source)

@@ -1,0 +1,84 @@
+"""What an evaluation has to run: cells, and the passes that serve them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from zsad.data.dataset import Dataset, DatasetImage
+from zsad.encoding import group_by_pass
+from zsad.errors import InputError
+from zsad.evaluation.cells import Cell, Contestant, Rules
+
+
+@dataclass(frozen=True)
+class Task:
+    """The images of one class, and the cells that one pass over them feeds.
+
+    Attributes:
+        images: The images.
+        cells: Cells whose methods share their passes.
+    """
+
+    images: tuple[DatasetImage, ...]
+    cells: tuple[Cell, ...]
+
+    @property
+    def passes_per_image(self) -> int:
+        """Passes through the vision tower for each image."""
+        return 2 if self.cells[0].contestant.detector.injector is not None else 1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything an evaluation runs, in order.
+
+    Attributes:
+        tasks: By dataset, class and encode key.
+    """
+
+    tasks: tuple[Task, ...]
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """All cells, in order."""
+        return tuple(cell for task in self.tasks for cell in task.cells)
+
+    @property
+    def passes(self) -> int:
+        """Images passed through a vision tower."""
+        return sum(len(task.images) * task.passes_per_image for task in self.tasks)
+
+    @property
+    def separate_passes(self) -> int:
+        """What :attr:`passes` would be if every method ran alone."""
+        return sum(len(task.images) * task.passes_per_image * len(task.cells) for task in self.tasks)
+
+
+def make_plan(contestants: Sequence[Contestant], datasets: Sequence[Dataset], rules: Rules) -> Plan:
+    """Lay out an evaluation.
+
+    Raises:
+        InputError: Two datasets or two methods of the same name, whose results could not be told apart.
+    """
+    _check_unique("--data", [dataset.name for dataset in datasets], "name one of them: NAME:SPEC")
+    _check_unique("--method", [contestant.method for contestant in contestants], "leave one of them out")
+    by_detector = {id(contestant.detector): contestant for contestant in contestants}
+    groups = [
+        [by_detector[id(detector)] for detector in group]
+        for group in group_by_pass([contestant.detector for contestant in contestants])
+    ]
+    tasks = []
+    for dataset in datasets:
+        for class_name in dataset.classes:
+            part = dataset.restricted_to([class_name])
+            for group in groups:
+                cells = tuple(Cell(member, part, class_name, rules) for member in group)
+                tasks.append(Task(part.images, cells))
+    return Plan(tuple(tasks))
+
+
+def _check_unique(option: str, names: Sequence[str], mend: str) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"{option}: '{name}' was given twice; {mend}")

@@ -1,0 +1,164 @@
+"""What is kept of a cell while its images pass: metric states, a row per image, the cases worth a look."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from zsad.data.masks import MASK_RULE, resize_mask
+from zsad.errors import ZsadError
+from zsad.evaluation.cases import Cases
+from zsad.evaluation.cells import Cell
+from zsad.evaluation.reading import Loaded, Unreadable
+from zsad.metrics.errors import UndefinedMetricError
+from zsad.metrics.functional import auroc
+from zsad.metrics.metric import Metric
+from zsad.metrics.states import ImageState, PixelState
+from zsad.values import Features, Prediction
+
+Truth = npt.NDArray[np.bool_]
+
+
+class Recorder:
+    """Follows one cell from its first batch to its result.
+
+    Attributes:
+        cell: The cell.
+        cases: Images worth a look.
+    """
+
+    def __init__(self, cell: Cell) -> None:
+        self.cell = cell
+        self.cases = Cases(cell.contestant.detector.recipe.recipe.display)
+        self._scope = cell.contestant.detector.scope()
+        self._waiting: list[tuple[Loaded, Truth | None]] = []
+        self._images, self._pixels = ImageState(), PixelState()
+        self._without_mask = 0
+        self._rows: list[dict[str, Any]] = []
+        self._failed: list[Unreadable] = []
+        self._seconds = 0.0
+
+    def add(self, features: Features, batch: Sequence[Loaded]) -> None:
+        """Score a batch."""
+        begun = time.perf_counter()
+        prediction = self.cell.contestant.detector.add(self._scope, features)
+        self._seconds += time.perf_counter() - begun
+        entries = [(loaded, self._truth(loaded)) for loaded in batch]
+        if prediction is None:
+            # Pixels of a whole class would not fit memory; the truth is small.
+            self._waiting += [(_without_pixels(loaded), truth) for loaded, truth in entries]
+        else:
+            self._record(prediction, entries)
+
+    def fail(self, image: Unreadable) -> None:
+        """Note an image that could not be read."""
+        self._failed.append(image)
+
+    def finish(self) -> None:
+        """Record the answers that waited for the end of the class."""
+        begun = time.perf_counter()
+        prediction = self.cell.contestant.detector.finish(self._scope)
+        self._seconds += time.perf_counter() - begun
+        if prediction is not None:
+            self._record(prediction, self._waiting)
+            self._waiting = []
+
+    def result(self, metrics: Mapping[str, Metric]) -> dict[str, Any]:
+        """Return figures and counts, as plain data; an undefined figure is None and has its reason."""
+        values: dict[str, float | None] = {}
+        undefined: dict[str, str] = {}
+        for name, metric in metrics.items():
+            try:
+                values[name] = self._compute(metric)
+            except UndefinedMetricError as error:
+                values[name], undefined[name] = None, f"undefined: {error}"
+        labels = [row["anomalous"] for row in self._rows]
+        return {
+            "n_normal": labels.count(False),
+            "n_anomalous": labels.count(True),
+            "n_failed": len(self._failed),
+            "failed": [{"image": str(f.image.image), "error": f.error} for f in self._failed],
+            "metrics": values,
+            "undefined": undefined,
+            "resolution": self.cell.rules.resolution,
+            "mask_rule": None if self.cell.rules.resolution == "native" else MASK_RULE,
+            "score_seconds": round(self._seconds, 4),
+        }
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return a row per image, in the order of the dataset; unreadable ones have an error and no score."""
+        failed = [_row(entry.place, entry.image) | {"error": entry.error} for entry in self._failed]
+        return sorted([*self._rows, *failed], key=lambda row: row["place"])
+
+    def _compute(self, metric: Metric) -> float:
+        if metric.level == "image":
+            return metric.compute(self._images)
+        if self._without_mask:
+            raise UndefinedMetricError(f"no masks for {self._without_mask} anomalous images")
+        return metric.compute(self._pixels)
+
+    def _truth(self, loaded: Loaded) -> Truth | None:
+        """Return the mask at the resolution at which it is compared, or None without one."""
+        if loaded.mask is None or self.cell.rules.resolution == "native":
+            return loaded.mask
+        return resize_mask(loaded.mask, self.cell.contestant.detector.recipe.image_size)
+
+    def _record(self, prediction: Prediction, entries: Sequence[tuple[Loaded, Truth | None]]) -> None:
+        scores = prediction.score.float().cpu()
+        maps = prediction.anomaly_map.float().cpu()
+        for (loaded, truth), score, map_ in zip(entries, scores, maps, strict=True):
+            self._record_image(loaded, truth, float(score), map_)
+
+    def _record_image(self, loaded: Loaded, truth: Truth | None, score: float, anomaly_map: Tensor) -> None:
+        entry, name = loaded.image, str(loaded.image.image)
+        if not torch.isfinite(anomaly_map).all() or not np.isfinite(score):
+            raise ZsadError(
+                f"method '{self.cell.contestant.method}' gave a score that is no number for {name}; "
+                "try --dtype float32"
+            )
+        self._images.update(np.array([score], np.float32), np.array([entry.anomalous]), [name])
+        row = _row(loaded.place, entry) | {"score": score, "map_maximum": float(anomaly_map.max())}
+        if truth is None:
+            self._without_mask += 1
+        else:
+            values = _resized(anomaly_map, truth.shape)
+            self._pixels.update(values[None], truth[None], [name])
+            if truth.any() and not truth.all():
+                row["pixel_auroc"] = auroc(values.ravel(), truth.ravel())
+        self._rows.append(row)
+        self.cases.offer(entry, score, row.get("pixel_auroc"), anomaly_map.numpy())
+
+
+def _without_pixels(loaded: Loaded) -> Loaded:
+    empty = replace(loaded.sample, image=np.empty((0, 0, 3), np.uint8), tensors={})
+    return replace(loaded, sample=empty, mask=None)
+
+
+def _row(place: int, entry: Any) -> dict[str, Any]:
+    return {
+        "place": place,
+        "image": str(entry.image),
+        "anomalous": entry.anomalous,
+        "defect_type": entry.defect_type,
+        "score": None,
+        "map_maximum": None,
+        "pixel_auroc": None,
+        "error": None,
+    }
+
+
+def _resized(anomaly_map: Tensor, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    """Return a map [S, S] at the mask's size, bilinear where they differ."""
+    if tuple(anomaly_map.shape) == tuple(shape):
+        values: npt.NDArray[np.float32] = anomaly_map.numpy()
+        return values
+    size = (int(shape[0]), int(shape[1]))
+    return F.interpolate(anomaly_map[None, None], size, mode="bilinear", align_corners=False)[0, 0].numpy()

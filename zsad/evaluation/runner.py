@@ -1,0 +1,122 @@
+"""Run the cells of a plan in this process; every finished cell is kept at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from zsad.encoding import encode_together
+from zsad.evaluation.cells import Cell
+from zsad.evaluation.planning import Plan, Task
+from zsad.evaluation.reading import Loaded, Unreadable, read_batches
+from zsad.evaluation.recording import Recorder
+from zsad.evaluation.store import ResultStore
+from zsad.metrics.metric import Metric
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A step of an evaluation.
+
+    Attributes:
+        cells: Cells finished by this step.
+        images: Images done, of the whole plan.
+        resumed: Whether the cells were there already.
+    """
+
+    cells: tuple[dict[str, Any], ...]
+    images: int
+    resumed: bool = False
+
+
+def run_plan(
+    plan: Plan, store: ResultStore, metrics: Mapping[str, Metric], *, batch_size: int, workers: int
+) -> Iterator[Progress]:
+    """Run what the store lacks; yield after every batch, and with the cells that a class finishes.
+
+    Args:
+        plan: What to run.
+        store: Where cells are kept.
+        metrics: By name.
+        batch_size: Images per pass.
+        workers: Processes that decode images.
+
+    Raises:
+        ZsadError: A method gave no number, or the folder cannot be written; finished cells stay.
+    """
+    done = 0
+    for task in plan.tasks:
+        kept = [found for cell in task.cells if (found := store.finished(cell.key)) is not None]
+        keys = {found["key"] for found in kept}
+        missing = [cell for cell in task.cells if cell.key not in keys]
+        if kept:
+            yield Progress(tuple(kept), done, resumed=True)
+        if missing:
+            rest = Task(task.images, tuple(missing))
+            for images, written in _run_task(rest, store, metrics, batch_size, workers):
+                yield Progress(written, done + images)
+        done += len(task.images)
+
+
+def _run_task(
+    task: Task, store: ResultStore, metrics: Mapping[str, Metric], batch_size: int, workers: int
+) -> Iterator[tuple[int, tuple[dict[str, Any], ...]]]:
+    """Yield images done after every batch, and at the end the finished cells."""
+    recorders = [Recorder(cell) for cell in task.cells]
+    detectors = [cell.contestant.detector for cell in task.cells]
+    encode_seconds, images, begun = 0.0, 0, time.perf_counter()
+    for batch in read_batches(task.images, [detectors[0].input_form], batch_size, workers):
+        readable = [entry for entry in batch if isinstance(entry, Loaded)]
+        for recorder in recorders:
+            for entry in batch:
+                if isinstance(entry, Unreadable):
+                    recorder.fail(entry)
+        if readable:
+            started = time.perf_counter()
+            features = encode_together(detectors, [entry.sample for entry in readable])
+            encode_seconds += time.perf_counter() - started
+            for recorder, own in zip(recorders, features, strict=True):
+                recorder.add(own, readable)
+        images += len(batch)
+        yield images, ()
+    timings = {"encode_seconds": round(encode_seconds, 4), "methods_on_the_pass": len(detectors)}
+    written = []
+    for recorder in recorders:
+        recorder.finish()
+        result = about(recorder.cell) | recorder.result(metrics)
+        result["timings"] = timings | {"score_seconds": result.pop("score_seconds"),
+                                       "wall_seconds": round(time.perf_counter() - begun, 4)}  # fmt: skip
+        display = recorder.cases.display
+        written.append(store.write_cell(result, recorder.rows(), recorder.cases.all(), display))
+    yield images, tuple(written)
+
+
+def about(cell: Cell) -> dict[str, Any]:
+    """Return what stands behind a cell's numbers, as plain data."""
+    contestant = cell.contestant
+    detector = contestant.detector
+    recipe, card = detector.recipe, detector.backbone.card
+    return {
+        "key": cell.key,
+        "method": contestant.method,
+        "recipe_hash": recipe.hash,
+        "setting": detector.setting,
+        "fidelity": recipe.fidelity,
+        "backbone": {"name": card.name, "sha256": detector.backbone.sha256, "trained_on": card.trained_on},
+        "weights": {
+            "name": contestant.weights,
+            "origin": contestant.weights_origin,
+            "sha256": contestant.weights_sha256,
+            "trained_on": {key: found.trained_on_words() for key, found in detector.cards.items()},
+        },
+        "dataset": {"name": cell.dataset.name, "manifest_hash": cell.dataset.manifest_hash},
+        "class": cell.class_name,
+        "contaminated_by": contestant.contaminated_by(cell.dataset, cell.class_name),
+        "image_size": recipe.image_size,
+        "dtype": recipe.profile.dtype,
+        "shots": 0,
+        "seed": cell.rules.seed,
+        "transductive_batch": len(cell.images) if recipe.transductive else None,
+    }

