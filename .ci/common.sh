@@ -40,7 +40,8 @@ state = {name: torch.zeros(1, 1, 12, 512) for name in ("ctx_pos", "ctx_neg")}
 state |= {f"compound_prompts_text.{block}": torch.zeros(4, 512) for block in range(8)}
 state["compound_prompt_projections.0.weight"] = torch.zeros(896, 512)
 torch.save({"prompt_learner": state}, "authors.pth")'
-    for command in --help methods parts backbones "plugins list --json" doctor \
+    for command in --help methods parts backbones datasets metrics "plugins list --json" doctor \
+        "quickstart --out quick" "report quick --format markdown" "predict part.png --method anomalyclip --out mini" \
         "convert anomalyclip authors.pth weights.safetensors" \
         "predict part.png --method clip-baseline --backbone ViT-B-32@random:0 --class-name part --out out --json"; do
         step "zsad $command"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,9 @@ from zsad.errors import InputError
 from zsad.files import write_npy, write_png
 from zsad.pictures import overlay
 from zsad.values import Prediction, Sample
+
+WAITING = 8
+"""Results that may wait for their files to be written."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +109,40 @@ class OutputNames:
         count = self._seen.get(path.stem, 0) + 1
         self._seen[path.stem] = count
         return path.stem if count == 1 else f"{path.stem}-{count}"
+
+
+def written(
+    results: Iterable[ImageResult | FailedImage], names: OutputNames, detector: Detector, *, save_map: bool
+) -> Iterator[tuple[ImageResult, dict[str, Any]] | FailedImage]:
+    """Write results while the next ones are computed; yield each, in order, once its files are there.
+
+    Args:
+        results: From :func:`predict_files`.
+        names: Names of the files.
+        detector: The detector, for the range of its map.
+        save_map: Whether to write the map too.
+
+    Raises:
+        ZsadError: The folder cannot be written to.
+    """
+
+    def write(result: ImageResult | FailedImage) -> tuple[ImageResult, dict[str, Any]] | FailedImage:
+        if isinstance(result, FailedImage):
+            return result
+        return result, write_result(result, names, detector, save_map=save_map)
+
+    with ThreadPoolExecutor(1) as writer:  # one thread, so that names come in the order of the results
+        pending: deque[Future[tuple[ImageResult, dict[str, Any]] | FailedImage]] = deque()
+        try:
+            for result in results:
+                pending.append(writer.submit(write, result))
+                if len(pending) > WAITING:
+                    yield pending.popleft().result()
+        except (Exception, KeyboardInterrupt):
+            # What was computed before is kept, and the caller hears of it.
+            yield from (entry.result() for entry in pending)
+            raise
+        yield from (entry.result() for entry in pending)
 
 
 def write_result(

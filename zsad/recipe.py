@@ -138,6 +138,9 @@ class Display(_Frozen):
     high: float = 1.0
 
 
+Momentum = Annotated[float, Field(ge=0, lt=1)]
+
+
 class Training(_Frozen):
     """How a method's parts are learned on an auxiliary dataset; the defaults are AnomalyCLIP's.
 
@@ -153,7 +156,7 @@ class Training(_Frozen):
     epochs: int = Field(default=15, ge=1)
     batch_size: int = Field(default=8, ge=1)
     learning_rate: float = Field(default=1e-3, gt=0)
-    betas: tuple[float, float] = (0.5, 0.999)
+    betas: tuple[Momentum, Momentum] = (0.5, 0.999)
     map_weight: float = Field(default=4.0, ge=0)
     image_weight: float = Field(default=1.0, ge=0)
 

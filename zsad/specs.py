@@ -82,13 +82,15 @@ class BackboneSpec:
 
     Attributes:
         name: For example ``"mini"``.
-        factory: Import string of ``load(device, dtype, profile) -> Backbone``.
+        factory: Import string of ``load(device, dtype) -> ClipBackbone``.
         summary: One sentence for ``zsad backbones``.
+        card: Resource string of a model card in Markdown, or None.
     """
 
     name: str
     factory: str
     summary: str
+    card: str | None = None
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ class DatasetSpec:
 
     Attributes:
         name: For example ``"mvtec"``.
-        reader: Import string of ``read(path) -> Dataset``.
+        reader: Import string of ``read(path) -> Dataset``, or of ``read() -> Dataset`` where none is needed.
         summary: One sentence for ``zsad datasets``.
     """
 

@@ -61,12 +61,13 @@ def load_weights(
     for key, path in files.items():
         card = read_card(path)
         _check_belongs(card, key, recipe, path)
-        _check_profile(card, recipe, path)
+        # Before the profile: another backbone mostly has another one, and an override would not help.
         if card.backbone not in (None, backbone):
             raise InputError(
                 f"{path} was learned on another backbone (sha256 {str(card.backbone)[:12]}..., this one has "
                 f"{backbone[:12]}...); name the backbone it was learned on, or train on this one"
             )
+        _check_profile(card, recipe, path)
         prefix = f"{key}."
         state = {
             name.removeprefix(prefix): tensor
@@ -153,7 +154,8 @@ def _load_part(module: nn.Module, state: Mapping[str, Tensor], key: str, path: P
     for name, tensor in state.items():
         if tensor.shape != expected[name].shape:
             raise InputError(
-                f"{path} was learned on another backbone: '{key}.{name}' has the shape "
-                f"{tuple(tensor.shape)}, this backbone needs {tuple(expected[name].shape)}"
+                f"{path} was learned on another backbone or with other options of the {key}: "
+                f"'{key}.{name}' has the shape {tuple(tensor.shape)}, this run needs "
+                f"{tuple(expected[name].shape)}"
             )
     module.load_state_dict(dict(state))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+import yaml
 from torch import nn
 
 from zsad.backbones.mini import load, read_mini
@@ -82,6 +83,7 @@ def test_the_card_says_what_was_seen(mini):
     assert mini.card.saw_anomaly_labels
     assert "ImageNet-1k" in mini.card.trained_on and "defect masks" in mini.card.trained_on
     assert mini.card.licence == "Apache-2.0"
+    assert [entry.dataset for entry in mini.card.datasets] == ["ImageNet-1k", "procedural"]
     assert (mini.mean, mini.std) == (MEAN, STD)
 
 
@@ -217,6 +219,31 @@ def test_words_of_the_shipped_prompts_are_known(mini):
         warnings.simplefilter("error")
         rows = mini.text_tower().tokenize([*prompt_texts(), *NOUNS, *NORMAL, *ABNORMAL, *TEMPLATES, "X X X"])
     assert not bool((rows == UNKNOWN_ROW).any())
+
+
+PROMPT_FILES = sorted(entry.name for entry in files("zsad_prompts").iterdir() if entry.name.endswith(".yaml"))
+
+
+def words_in(data):
+    """Yield every text of a prompt file, apart from what says where it comes from."""
+    if isinstance(data, dict):
+        for key, value in data.items():
+            if key not in ("source", "licence"):
+                yield from (str(key), *words_in(value))
+    elif isinstance(data, list):
+        for value in data:
+            yield from words_in(value)
+    else:
+        yield str(data)
+
+
+@pytest.mark.parametrize("name", PROMPT_FILES)
+def test_every_word_of_a_prompt_file_is_known(name):
+    data = yaml.safe_load((files("zsad_prompts") / name).read_text(encoding="utf-8"))
+    tokenizer = RowTokenizer(read_mini()[1], 77)
+    words = {word for text in words_in(data) for word in tokenizer.words(text)}
+    assert len(words) > 20
+    assert sorted(word for word in words if not tokenizer.knows(word)) == []
 
 
 def test_unknown_words_are_named_once():

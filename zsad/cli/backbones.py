@@ -11,6 +11,7 @@ from zsad.cli.groups import list_group
 from zsad.cli.output import JsonOption, print_fields, print_json, print_message, print_table
 from zsad.errors import InputError, nearest
 from zsad.host import get_host
+from zsad.imports import read_resource
 
 app = list_group()
 
@@ -41,13 +42,17 @@ def info(
     host = get_host()
     if name in host.backbones:
         claim = host.backbones.get(name)
-        fields = {"name": name, "source": claim.distribution, "summary": claim.spec.summary}
+        card = read_resource(claim.spec.card) if claim.spec.card else None
+        fields = {"name": name, "source": claim.distribution, "summary": claim.spec.summary, "card": card}
     else:
         fields = _arch(name)
     if as_json:
         print_json(fields)
         return
+    card = fields.pop("card", None)
     print_fields(fields)
+    if card:
+        print(f"\n{card.rstrip()}")
 
 
 def _arch(name: str) -> dict[str, Any]:

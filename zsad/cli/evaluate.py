@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -78,7 +79,7 @@ def evaluate(
     from zsad.evaluation.cells import Rules
     from zsad.evaluation.contestants import load_contestants
     from zsad.evaluation.session import prepare
-    from zsad.files import check_writable
+    from zsad.evaluation.store import ResultStore
     from zsad.host import get_host
 
     host = get_host()
@@ -89,8 +90,9 @@ def evaluate(
         host.recipes.get(name)
     sources = method_weights(weights, methods)
     datasets = [open_dataset(spec, host) for spec in data]
-    # Refused before seconds go into a backbone: a folder that cannot be written to.
-    check_writable(out)
+    # Refused before seconds go into a backbone: a folder that holds a run, or cannot be written to.
+    store = ResultStore(out)
+    store.open(resume=resume)
     contestants = load_contestants(
         methods,
         backbone=backbone,
@@ -106,23 +108,23 @@ def evaluate(
         host,
         contestants,
         datasets,
-        out,
-        Rules(wanted, resolution, seed),
-        batch_size=batch_size,
+        store,
+        Rules(wanted, resolution, seed, batch_size),
         workers=default_workers() if workers is None else workers,
-        resume=resume,
         include_contaminated=include_contaminated,
     )
     asked = {"methods": methods, "data": data, "backbone": backbone, "weights": weights or [],
              "image_size": image_size, "batch_size": batch_size, "dtype": dtype, "seed": seed,
+             "device": device, "untrained": untrained, "workers": evaluation.workers,
              "overrides": overrides or [], "resolution": resolution, "engine": engine}  # fmt: skip
-    rows, failed = run_and_report(evaluation, asked)
+    cells = run_with_progress(evaluation, asked)
+    rows = evaluation.rows(cells)
     if as_json:
         print_json(rows)
     else:
         print_results(rows, evaluation)
-    if failed:
-        raise ZsadError(f"{failed} images could not be read; the report names them, the rest was evaluated")
+    print_notices(cells, evaluation)
+    check_all_read(cells, evaluation)
 
 
 def default_workers() -> int:
@@ -131,52 +133,84 @@ def default_workers() -> int:
     return max(0, min(8, cores - 1))
 
 
-def run_and_report(evaluation: Evaluation, asked: Mapping[str, Any]) -> tuple[list[dict[str, Any]], int]:
-    """Run with progress on stderr; return the rows of the table and the number of unreadable images."""
+def run_with_progress(evaluation: Evaluation, asked: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Run with progress on stderr; return the finished cells."""
     plan = evaluation.plan
-    total = sum(len(task.images) for task in plan.tasks)
     print_message(
         f"{len(plan.cells)} cells, {plan.passes} image passes (one method at a time would take "
         f"{plan.separate_passes})"
     )
     finished: list[dict[str, Any]] = []
-    with ProgressLine(total, "images") as progress:
-        for step in evaluation.run(asked):
+    told: set[str] = set()
+    # Closed here, so that an interrupt between two steps still has the table written, and its errors seen.
+    with ProgressLine(plan.images, "images") as progress, closing(evaluation.run(asked)) as steps:
+        for step in steps:
             finished += step.cells
             progress.show(step.images)
             if step.resumed:
-                progress.note(f"{len(step.cells)} cells were finished already")
-            for failure in step.cells[0]["failed"] if step.cells else ():
-                progress.note(f"error: {failure['error']}")
-    unreadable = {failure["image"] for cell in finished for failure in cell["failed"]}
-    return evaluation.rows(finished), len(unreadable)
+                progress.note(f"{len(step.cells)} of {len(plan.cells)} cells were finished already")
+            for failure in (failure for cell in step.cells for failure in cell["failed"]):
+                if failure["image"] not in told:
+                    told.add(failure["image"])
+                    progress.note(f"error: {failure['error']}")
+    return finished
+
+
+def check_all_read(cells: Sequence[Mapping[str, Any]], evaluation: Evaluation) -> None:
+    """Refuse to call a run done that lacks images.
+
+    Raises:
+        ZsadError: Some could not be read.
+    """
+    unreadable = {failure["image"] for cell in cells for failure in cell["failed"]}
+    if unreadable:
+        total = sum(len(dataset.images) for dataset in evaluation.datasets)
+        raise ZsadError(
+            f"{len(unreadable)} of {total} images could not be read; the report names them, the rest was "
+            "evaluated"
+        )
 
 
 def print_results(rows: Sequence[Mapping[str, Any]], evaluation: Evaluation) -> None:
-    """Print the table in per cent: the means, and single classes where a dataset has several."""
+    """Print the table in per cent: the means, and classes where there are several or the mean lacks one."""
     from zsad.evaluation.summary import MEAN
 
     count = {(row["method"], row["dataset"]): 0 for row in rows}
     for row in rows:
         count[row["method"], row["dataset"]] += row["class"] != MEAN
-    shown = [row for row in rows if row["class"] == MEAN or count[row["method"], row["dataset"]] > 1]
+    shown = [row for row in rows if row["class"] == MEAN or row["contaminated"]
+             or count[row["method"], row["dataset"]] > 1]  # fmt: skip
     names = [name for name in evaluation.metrics if any(row.get(name) is not None for row in rows)]
     print_table(
         [{**row, **{name: _per_cent(row.get(name)) for name in names}} for row in shown], (*TABLE, *names)
     )
-    for sentence in undefined_sentences(evaluation):
-        print_message(sentence)
     print_message(f"report: {evaluation.store.folder / 'report.html'}")
 
 
-def undefined_sentences(evaluation: Evaluation) -> list[str]:
-    """Return one sentence per dataset and reason for figures that have no value."""
-    found: dict[tuple[str, str], dict[str, None]] = {}
-    for cell in evaluation.plan.cells:
-        result = evaluation.store.read_cell(cell.key) or {"undefined": {}}
-        for name, reason in result["undefined"].items():
-            found.setdefault((cell.dataset.name, reason), {})[name] = None
-    return [f"{dataset}: {', '.join(names)} {reason}" for (dataset, reason), names in found.items()]
+def print_notices(cells: Sequence[Mapping[str, Any]], evaluation: Evaluation) -> None:
+    """Say on stderr which figures have no value and why, and which cells' images were seen in training."""
+    undefined: dict[tuple[str, str], dict[str, set[str]]] = {}
+    contaminated: dict[tuple[str, str, str], set[str]] = {}
+    for cell in cells:
+        dataset, class_name = cell["dataset"]["name"], cell["class"]
+        for name, reason in cell["undefined"].items():
+            undefined.setdefault((dataset, reason), {}).setdefault(name, set()).add(class_name)
+        if source := cell["contaminated_by"]:
+            contaminated.setdefault((dataset, cell["method"], source), set()).add(class_name)
+    classes = {dataset.name: dataset.classes for dataset in evaluation.datasets}
+    for (dataset, reason), names in undefined.items():
+        where = _where(dataset, set().union(*names.values()), classes[dataset])
+        print_message(f"{where}: {', '.join(names)} {reason}")
+    so = "counts all the same" if evaluation.include_contaminated else "does not count in the mean"
+    for (dataset, method, source), seen in contaminated.items():
+        where = _where(dataset, seen, classes[dataset])
+        print_message(f"{where}: contaminated for {method}, the {source} saw it in training; it {so}")
+
+
+def _where(dataset: str, some: Container[str], classes: Sequence[str]) -> str:
+    """Name a dataset, and the classes that are meant where it is not all of them."""
+    named = [name for name in classes if name in some]
+    return dataset if len(named) == len(classes) else f"{dataset} ({', '.join(named)})"
 
 
 def _per_cent(value: float | None) -> str:

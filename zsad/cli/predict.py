@@ -75,7 +75,7 @@ def predict(
     # Refused before seconds go into a backbone: a folder that cannot be written to.
     check_writable(out)
     from zsad.detector import load_detector
-    from zsad.predictions import FailedImage, OutputNames, predict_files, write_result
+    from zsad.predictions import FailedImage, OutputNames, predict_files, written
 
     detector = load_detector(
         method,
@@ -94,13 +94,14 @@ def predict(
     names = OutputNames(out)
     complete = False
     try:
-        for result in progress(predict_files(detector, paths, class_name, batch_size), len(paths), "images"):
-            if isinstance(result, FailedImage):
-                print_message(f"error: {result.error}")
-                failed.append({"path": str(result.path), "error": result.error})
-                continue
-            written = write_result(result, names, detector, save_map=save_maps)
-            done.append({**written, "decision": decision(result.score, threshold)})
+        results = predict_files(detector, paths, class_name, batch_size)
+        for entry in progress(written(results, names, detector, save_map=save_maps), len(paths), "images"):
+            if isinstance(entry, FailedImage):
+                print_message(f"error: {entry.error}")
+                failed.append({"path": str(entry.path), "error": entry.error})
+            else:
+                result, files = entry
+                done.append({**files, "decision": decision(result.score, threshold)})
         complete = True
     finally:
         report = {**about(detector), "class_name": class_name, "threshold": threshold,

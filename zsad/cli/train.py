@@ -62,10 +62,12 @@ def train(
     if target.exists():
         raise InputError(f"--out {out} holds {FILE} already; name another folder or delete it")
     from zsad.detector import load_detector
-    from zsad.training.frozen import freeze
-    from zsad.training.trainer import Trainer, learned_parameters, weights_card
+    from zsad.training.frozen import check_annotated, freeze
+    from zsad.training.trainer import Trainer, learned_parameters, learned_state, weights_card
     from zsad.weights import save_weights
 
+    # Whatever can be refused is, before seconds go into a backbone and minutes into images.
+    check_annotated(datasets)
     given = {"epochs": epochs, "learning_rate": learning_rate, "batch_size": batch_size}
     plan = [f"training.{name}={value}" for name, value in given.items() if value is not None]
     detector = load_detector(
@@ -78,9 +80,8 @@ def train(
         seed=seed,
         untrained=True,
     )
-    learned_parameters(detector)  # refused before images are encoded: a method that learns nothing
-    if detector.injector is not None:
-        raise InputError(f"method '{method}' changes the vision tower's pass and cannot be trained yet")
+    learned_parameters(detector)
+    card = weights_card(detector, datasets)  # hashes the files that are about to be read
     begun = time.perf_counter()
     with ProgressLine(sum(len(dataset.images) for dataset in datasets), "images encoded") as progress:
         frozen = freeze(
@@ -96,7 +97,7 @@ def train(
         losses = epoch.losses
         words = ", ".join(f"{name} {value:.4f}" for name, value in losses.items())
         print_message(f"epoch {epoch.number}: {words} ({time.perf_counter() - begun:.0f} s)")
-    save_weights(target, learned_parameters(detector), weights_card(detector, datasets))
+    save_weights(target, learned_state(detector), card)
     fields = {"weights": str(target), "method": method, "recipe_hash": detector.recipe.hash,
               "images": len(frozen), "seconds": round(time.perf_counter() - begun, 1), **losses}  # fmt: skip
     if as_json:

@@ -15,8 +15,6 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cache
-from importlib.metadata import version
-from importlib.resources import files
 from pathlib import Path
 
 from zsad.errors import ZsadError
@@ -127,14 +125,10 @@ def _names(drawn: DrawnSet) -> list[str]:
 @cache
 def _version(drawn: DrawnSet) -> str:
     """Return a hash of all that decides on the pixels: parameters, drawing code, numerical libraries."""
-    digest = hashlib.sha256()
-    sources = [Path(str(files("zsad.data.procedural"))), Path(__file__)]
-    for source in sources:
-        for file in sorted(source.rglob("*.py")) if source.is_dir() else [source]:
-            digest.update(file.name.encode() + file.read_bytes())
-    libraries = {name: version(name) for name in ("numpy", "scipy")}
-    digest.update(json.dumps([asdict(drawn), libraries]).encode())
-    return digest.hexdigest()[:16]
+    from zsad.data.procedural.source import drawing_hash  # its package needs scipy
+
+    text = json.dumps([asdict(drawn), drawing_hash(), Path(__file__).read_text(encoding="utf-8")])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _draw_into(target: Path, drawn: DrawnSet) -> None:

@@ -26,11 +26,13 @@ class Rules:
         metrics: Names of the metrics.
         resolution: Where maps and masks are compared.
         seed: Seed of everything random.
+        batch_size: Images per pass; it decides numbers only of methods that depend on the batch.
     """
 
     metrics: tuple[str, ...]
     resolution: Resolution = "image-size"
     seed: int = 0
+    batch_size: int = 8
 
 
 @dataclass(frozen=True)
@@ -62,20 +64,12 @@ class Contestant:
         """Hash of the learned parameters, whatever file they came from."""
         return state_digest(self.detector.state_dict())
 
-    def contaminated_by(self, dataset: Dataset, class_name: str) -> str:
-        """Return where images of the class were seen in training, or an empty string."""
+    @property
+    def training_sets(self) -> dict[str, tuple[TrainedOn, ...]]:
+        """What the backbone and the weights of each part were trained on, by whose training it was."""
         backbone = self.detector.backbone.card
-        sources = {f"backbone {backbone.name}": backbone.datasets}
-        sources |= {f"weights of {key}": card.trained_on or () for key, card in self.detector.cards.items()}
-        for source, seen in sources.items():
-            if any(_saw(entry, dataset, class_name) for entry in seen):
-                return source
-        return ""
-
-
-def _saw(entry: TrainedOn, dataset: Dataset, class_name: str) -> bool:
-    same = entry.dataset.casefold() == dataset.name.casefold() or entry.manifest == dataset.manifest_hash
-    return same and (entry.classes is None or class_name in entry.classes)
+        parts = {f"weights of {key}": card.trained_on or () for key, card in self.detector.cards.items()}
+        return {f"backbone {backbone.name}": backbone.datasets, **parts}
 
 
 @dataclass(frozen=True)
@@ -84,23 +78,42 @@ class Cell:
 
     Attributes:
         contestant: The method.
-        dataset: The dataset, restricted to the class.
-        class_name: The class.
+        source: The dataset as it was given.
+        dataset: The dataset restricted to the class.
         rules: What is measured.
     """
 
     contestant: Contestant
+    source: Dataset
     dataset: Dataset
-    class_name: str
     rules: Rules
+
+    @property
+    def class_name(self) -> str:
+        """The class."""
+        return self.dataset.classes[0]
 
     @property
     def images(self) -> tuple[DatasetImage, ...]:
         """The images of the class, in order."""
         return self.dataset.images
 
+    @property
+    def contaminated_by(self) -> str:
+        """Where images of the class were seen in training, or an empty string."""
+        for source, seen in self.contestant.training_sets.items():
+            if any(self._seen_in(entry) for entry in seen):
+                return source
+        return ""
+
+    def _seen_in(self, entry: TrainedOn) -> bool:
+        # Whatever it is called now, training may have seen the class alone or the whole dataset.
+        by_name = entry.dataset.casefold() == self.dataset.name.casefold()
+        same = by_name or entry.manifest in (self.dataset.manifest_hash, self.source.manifest_hash)
+        return same and (entry.classes is None or self.class_name in entry.classes)
+
     def identity(self) -> dict[str, Any]:
-        """Return everything that decides the cell's numbers."""
+        """Return everything that decides the cell's numbers, and what tells it from the others of a run."""
         detector = self.contestant.detector
         profile = detector.recipe.profile
         return {
@@ -108,10 +121,12 @@ class Cell:
             "backbone": detector.backbone.sha256,
             "weights": self.contestant.weights_sha256,
             "dataset": self.dataset.manifest_hash,
+            "name": self.dataset.name,
             "class": self.class_name,
             "image_size": detector.recipe.image_size,
             "dtype": profile.dtype,
             "seed": self.rules.seed,
+            "batch_size": self.rules.batch_size if detector.recipe.batch_dependent else None,
             "resolution": self.rules.resolution,
             "metrics": sorted(self.rules.metrics),
         }

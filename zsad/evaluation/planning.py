@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from zsad.data.dataset import Dataset, DatasetImage
@@ -45,6 +45,11 @@ class Plan:
         return tuple(cell for task in self.tasks for cell in task.cells)
 
     @property
+    def images(self) -> int:
+        """Images that the tasks read; one that serves several tasks counts in each."""
+        return sum(len(task.images) for task in self.tasks)
+
+    @property
     def passes(self) -> int:
         """Images passed through a vision tower."""
         return sum(len(task.images) * task.passes_per_image for task in self.tasks)
@@ -53,6 +58,11 @@ class Plan:
     def separate_passes(self) -> int:
         """What :attr:`passes` would be if every method ran alone."""
         return sum(len(task.images) * task.passes_per_image * len(task.cells) for task in self.tasks)
+
+    def without(self, finished: Container[str]) -> Plan:
+        """Return what is left to run when the cells of these keys are finished."""
+        left = [(task.images, tuple(c for c in task.cells if c.key not in finished)) for task in self.tasks]
+        return Plan(tuple(Task(images, cells) for images, cells in left if cells))
 
 
 def make_plan(contestants: Sequence[Contestant], datasets: Sequence[Dataset], rules: Rules) -> Plan:
@@ -73,7 +83,7 @@ def make_plan(contestants: Sequence[Contestant], datasets: Sequence[Dataset], ru
         for class_name in dataset.classes:
             part = dataset.restricted_to([class_name])
             for group in groups:
-                cells = tuple(Cell(member, part, class_name, rules) for member in group)
+                cells = tuple(Cell(member, dataset, part, rules) for member in group)
                 tasks.append(Task(part.images, cells))
     return Plan(tuple(tasks))
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pickle
+import signal
+import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
@@ -17,6 +20,9 @@ from zsad.data.masks import mask_of
 from zsad.data.preprocess import InputForm, to_tensor
 from zsad.errors import InputError
 from zsad.values import Sample
+
+NO_PIXELS: npt.NDArray[np.uint8] = np.empty((0, 0, 3), np.uint8)
+"""Stands for pixels that nobody reads any more."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +52,8 @@ class Loaded:
 
 
 class _Decoder(TorchDataset["Loaded | Unreadable"]):
-    def __init__(self, images: Sequence[DatasetImage], forms: Sequence[InputForm]) -> None:
-        self.images, self.forms = images, forms
+    def __init__(self, images: Sequence[DatasetImage], forms: Sequence[InputForm], pixels: bool) -> None:
+        self.images, self.forms, self.pixels = images, forms, pixels
 
     def __len__(self) -> int:
         return len(self.images)
@@ -60,11 +66,17 @@ class _Decoder(TorchDataset["Loaded | Unreadable"]):
         except InputError as error:
             return Unreadable(place, entry, str(error))
         tensors = {form: to_tensor(pixels, *form) for form in self.forms}
-        return Loaded(place, entry, Sample(pixels, entry.noun, entry.image, tensors), mask)
+        kept = pixels if self.pixels else NO_PIXELS
+        return Loaded(place, entry, Sample(kept, entry.noun, entry.image, tensors), mask)
 
 
 def read_batches(
-    images: Sequence[DatasetImage], forms: Sequence[InputForm], batch_size: int, workers: int
+    images: Sequence[DatasetImage],
+    forms: Sequence[InputForm],
+    batch_size: int,
+    workers: int,
+    *,
+    pixels: bool = True,
 ) -> Iterator[list[Loaded | Unreadable]]:
     """Yield the images in order, in batches.
 
@@ -73,9 +85,39 @@ def read_batches(
         forms: Inputs of the towers, each of which every image is resized to.
         batch_size: Images per batch; unreadable ones count, so that the others stay in their batches.
         workers: Processes that decode; 0 decodes in this one.
+        pixels: Whether samples keep their pixels at native size, which only side inputs are computed from.
     """
+    # Pickled here, because torch would put every tensor into shared memory under a file handle of its own:
+    # containers have little of the one, and without the other the workers wait for ever.
     loader: DataLoader[Loaded | Unreadable] = DataLoader(
-        _Decoder(images, forms), batch_size, num_workers=workers, collate_fn=list
+        _Decoder(images, forms, pixels),
+        batch_size,
+        num_workers=workers,
+        collate_fn=pickle.dumps,
+        worker_init_fn=_leave_interrupts_to_the_parent,
     )
-    with torch.no_grad():
-        yield from loader
+    with _interrupts_held_back():
+        batches = iter(loader)
+    for packed in batches:
+        yield pickle.loads(packed)
+
+
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Hold Ctrl-C back while processes are started: Python loses one that comes in the middle of a fork."""
+    if threading.current_thread() is not threading.main_thread():  # only there signals can be dealt with
+        yield
+        return
+    held: list[int] = []
+    former = signal.signal(signal.SIGINT, lambda number, frame: held.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, former or signal.SIG_DFL)
+    if held:
+        signal.raise_signal(signal.SIGINT)
+
+
+def _leave_interrupts_to_the_parent(worker: int) -> None:
+    # Ctrl-C reaches the whole process group; a traceback per worker would hide the one sentence that counts.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -13,11 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from zsad.data.dataset import DatasetImage
 from zsad.data.masks import MASK_RULE, resize_mask
 from zsad.errors import ZsadError
 from zsad.evaluation.cases import Cases
 from zsad.evaluation.cells import Cell
-from zsad.evaluation.reading import Loaded, Unreadable
+from zsad.evaluation.reading import NO_PIXELS, Loaded, Unreadable
 from zsad.metrics.errors import UndefinedMetricError
 from zsad.metrics.functional import auroc
 from zsad.metrics.metric import Metric
@@ -49,7 +50,7 @@ class Recorder:
     def add(self, features: Features, batch: Sequence[Loaded]) -> None:
         """Score a batch."""
         begun = time.perf_counter()
-        prediction = self.cell.contestant.detector.add(self._scope, features)
+        prediction = _on_cpu(self.cell.contestant.detector.add(self._scope, features))
         self._seconds += time.perf_counter() - begun
         entries = [(loaded, self._truth(loaded)) for loaded in batch]
         if prediction is None:
@@ -65,7 +66,7 @@ class Recorder:
     def finish(self) -> None:
         """Record the answers that waited for the end of the class."""
         begun = time.perf_counter()
-        prediction = self.cell.contestant.detector.finish(self._scope)
+        prediction = _on_cpu(self.cell.contestant.detector.finish(self._scope))
         self._seconds += time.perf_counter() - begun
         if prediction is not None:
             self._record(prediction, self._waiting)
@@ -77,10 +78,11 @@ class Recorder:
         undefined: dict[str, str] = {}
         for name, metric in metrics.items():
             try:
-                values[name] = self._compute(metric)
+                values[name] = self._compute(name, metric)
             except UndefinedMetricError as error:
                 values[name], undefined[name] = None, f"undefined: {error}"
         labels = [row["anomalous"] for row in self._rows]
+        transductive = self.cell.contestant.detector.recipe.transductive
         return {
             "n_normal": labels.count(False),
             "n_anomalous": labels.count(True),
@@ -89,6 +91,7 @@ class Recorder:
             "metrics": values,
             "undefined": undefined,
             "resolution": self.cell.rules.resolution,
+            "transductive_batch": len(labels) if transductive else None,
             "mask_rule": None if self.cell.rules.resolution == "native" else MASK_RULE,
             "score_seconds": round(self._seconds, 4),
         }
@@ -98,12 +101,16 @@ class Recorder:
         failed = [_row(entry.place, entry.image) | {"error": entry.error} for entry in self._failed]
         return sorted([*self._rows, *failed], key=lambda row: row["place"])
 
-    def _compute(self, metric: Metric) -> float:
-        if metric.level == "image":
-            return metric.compute(self._images)
-        if self._without_mask:
+    def _compute(self, name: str, metric: Metric) -> float:
+        if metric.level == "pixel" and self._without_mask:
             raise UndefinedMetricError(f"no masks for {self._without_mask} anomalous images")
-        return metric.compute(self._pixels)
+        value = metric.compute(self._images if metric.level == "image" else self._pixels)
+        if not np.isfinite(value):
+            raise ZsadError(
+                f"metric '{name}' gave {value} for class '{self.cell.class_name}'; a figure without a value "
+                "has to be said with UndefinedMetricError"
+            )
+        return value
 
     def _truth(self, loaded: Loaded) -> Truth | None:
         """Return the mask at the resolution at which it is compared, or None without one."""
@@ -112,9 +119,8 @@ class Recorder:
         return resize_mask(loaded.mask, self.cell.contestant.detector.recipe.image_size)
 
     def _record(self, prediction: Prediction, entries: Sequence[tuple[Loaded, Truth | None]]) -> None:
-        scores = prediction.score.float().cpu()
-        maps = prediction.anomaly_map.float().cpu()
-        for (loaded, truth), score, map_ in zip(entries, scores, maps, strict=True):
+        answers = zip(entries, prediction.score, prediction.anomaly_map, strict=True)
+        for (loaded, truth), score, map_ in answers:
             self._record_image(loaded, truth, float(score), map_)
 
     def _record_image(self, loaded: Loaded, truth: Truth | None, score: float, anomaly_map: Tensor) -> None:
@@ -137,12 +143,19 @@ class Recorder:
         self.cases.offer(entry, score, row.get("pixel_auroc"), anomaly_map.numpy())
 
 
+def _on_cpu(prediction: Prediction | None) -> Prediction | None:
+    """Return a prediction in float32 on the CPU, which also waits for a GPU to have computed it."""
+    if prediction is None:
+        return None
+    score, anomaly_map = prediction.score.float().cpu(), prediction.anomaly_map.float().cpu()
+    return replace(prediction, score=score, anomaly_map=anomaly_map)
+
+
 def _without_pixels(loaded: Loaded) -> Loaded:
-    empty = replace(loaded.sample, image=np.empty((0, 0, 3), np.uint8), tensors={})
-    return replace(loaded, sample=empty, mask=None)
+    return replace(loaded, sample=replace(loaded.sample, image=NO_PIXELS, tensors={}), mask=None)
 
 
-def _row(place: int, entry: Any) -> dict[str, Any]:
+def _row(place: int, entry: DatasetImage) -> dict[str, Any]:
     return {
         "place": place,
         "image": str(entry.image),

@@ -39,20 +39,18 @@ def write_report(folder: Path) -> Path:
     Raises:
         InputError: The folder holds no evaluation.
     """
-    from jinja2 import Environment, PackageLoader, select_autoescape
+    from jinja2 import Environment, PackageLoader
 
-    store = ResultStore(folder)
-    run = store.read_run()
-    cells = [found for key in run["cells"] if (found := store.read_cell(key)) is not None]
-    rows = summary_rows(cells)
+    run, cells = ResultStore(folder).read_results()
+    rows = summary_rows(cells, contaminated=run["include_contaminated"])
     names = metric_names(rows)
-    environment = Environment(loader=PackageLoader("zsad.evaluation"), autoescape=select_autoescape())
+    environment = Environment(loader=PackageLoader("zsad.evaluation"), autoescape=True)
     page = environment.get_template("report.html.j2").render(
         run=run,
         titles=[TITLES.get(name, name.replace("_", " ")) for name in names],
         means=[_shown(row, names, cells) for row in rows if row["class"] == MEAN],
         classes=[_shown(row, names, cells) for row in rows if row["class"] != MEAN],
-        several_classes=len({row["class"] for row in rows}) > 2,
+        every_class=len({row["class"] for row in rows}) > 2 or any(row["contaminated"] for row in rows),
         failed=[failure for cell in _first_of_each_class(cells) for failure in cell["failed"]],
         galleries=_galleries(cells, folder),
         kinds=CASE_KINDS,
@@ -74,7 +72,8 @@ def _shown(
     figures = [
         f"{100 * row[name]:.1f}" if row.get(name) is not None else reasons.get(name, "") for name in names
     ]
-    return {**row, "figures": figures}
+    counted = [cell for cell in own if row["contaminated"] or not cell["contaminated_by"]]
+    return {**row, "figures": figures, "left_out": len(own) - len(counted)}
 
 
 def _first_of_each_class(cells: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

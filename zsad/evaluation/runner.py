@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from zsad.encoding import encode_together
 from zsad.evaluation.cells import Cell
 from zsad.evaluation.planning import Plan, Task
@@ -32,42 +34,45 @@ class Progress:
 
 
 def run_plan(
-    plan: Plan, store: ResultStore, metrics: Mapping[str, Metric], *, batch_size: int, workers: int
+    plan: Plan, store: ResultStore, metrics: Mapping[str, Metric], *, workers: int
 ) -> Iterator[Progress]:
-    """Run what the store lacks; yield after every batch, and with the cells that a class finishes.
+    """Run what the store lacks; yield what it has, then after every batch and with finished cells.
 
     Args:
         plan: What to run.
         store: Where cells are kept.
         metrics: By name.
-        batch_size: Images per pass.
         workers: Processes that decode images.
 
     Raises:
         ZsadError: A method gave no number, or the folder cannot be written; finished cells stay.
     """
-    done = 0
-    for task in plan.tasks:
-        kept = [found for cell in task.cells if (found := store.finished(cell.key)) is not None]
-        keys = {found["key"] for found in kept}
-        missing = [cell for cell in task.cells if cell.key not in keys]
-        if kept:
-            yield Progress(tuple(kept), done, resumed=True)
-        if missing:
-            rest = Task(task.images, tuple(missing))
-            for images, written in _run_task(rest, store, metrics, batch_size, workers):
-                yield Progress(written, done + images)
+    kept = {cell.key: found for cell in plan.cells if (found := store.finished(about(cell))) is not None}
+    rest = plan.without(kept)
+    done = plan.images - rest.images
+    if kept:
+        yield Progress(tuple(kept.values()), done, resumed=True)
+    for task in rest.tasks:
+        for images, written in _run_task(task, store, metrics, workers):
+            yield Progress(written, done + images)
         done += len(task.images)
 
 
 def _run_task(
-    task: Task, store: ResultStore, metrics: Mapping[str, Metric], batch_size: int, workers: int
+    task: Task, store: ResultStore, metrics: Mapping[str, Metric], workers: int
 ) -> Iterator[tuple[int, tuple[dict[str, Any], ...]]]:
     """Yield images done after every batch, and at the end the finished cells."""
     recorders = [Recorder(cell) for cell in task.cells]
     detectors = [cell.contestant.detector for cell in task.cells]
     encode_seconds, images, begun = 0.0, 0, time.perf_counter()
-    for batch in read_batches(task.images, [detectors[0].input_form], batch_size, workers):
+    batches = read_batches(
+        task.images,
+        [detectors[0].input_form],
+        task.cells[0].rules.batch_size,
+        workers,
+        pixels=any(detector.auxiliary_parts() for detector in detectors),
+    )
+    for batch in batches:
         readable = [entry for entry in batch if isinstance(entry, Loaded)]
         for recorder in recorders:
             for entry in batch:
@@ -76,6 +81,7 @@ def _run_task(
         if readable:
             started = time.perf_counter()
             features = encode_together(detectors, [entry.sample for entry in readable])
+            _wait_for(detectors[0].backbone.device)
             encode_seconds += time.perf_counter() - started
             for recorder, own in zip(recorders, features, strict=True):
                 recorder.add(own, readable)
@@ -91,6 +97,11 @@ def _run_task(
         display = recorder.cases.display
         written.append(store.write_cell(result, recorder.rows(), recorder.cases.all(), display))
     yield images, tuple(written)
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type == "cuda":  # it computes on its own while this process goes on: times would mean nothing
+        torch.cuda.synchronize(device)
 
 
 def about(cell: Cell) -> dict[str, Any]:
@@ -113,10 +124,9 @@ def about(cell: Cell) -> dict[str, Any]:
         },
         "dataset": {"name": cell.dataset.name, "manifest_hash": cell.dataset.manifest_hash},
         "class": cell.class_name,
-        "contaminated_by": contestant.contaminated_by(cell.dataset, cell.class_name),
+        "contaminated_by": cell.contaminated_by,
         "image_size": recipe.image_size,
         "dtype": recipe.profile.dtype,
         "shots": 0,
         "seed": cell.rules.seed,
-        "transductive_batch": len(cell.images) if recipe.transductive else None,
     }

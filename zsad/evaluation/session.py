@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import platform
+import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -37,7 +37,6 @@ class Evaluation:
         datasets: What it runs on.
         store: Where results go.
         metrics: By name.
-        batch_size: Images per pass.
         workers: Processes that decode images.
         include_contaminated: Whether contaminated cells count in means.
     """
@@ -46,11 +45,10 @@ class Evaluation:
     datasets: tuple[Dataset, ...]
     store: ResultStore
     metrics: Mapping[str, Metric]
-    batch_size: int
     workers: int
     include_contaminated: bool = False
 
-    def run(self, options: Mapping[str, Any]) -> Iterator[Progress]:
+    def run(self, options: Mapping[str, Any]) -> Generator[Progress, None, None]:
         """Run; on any way out, the table covers the finished cells.
 
         Args:
@@ -61,9 +59,7 @@ class Evaluation:
         self.store.write_run(facts | {"complete": False})
         complete = False
         try:
-            for step in run_plan(
-                self.plan, self.store, self.metrics, batch_size=self.batch_size, workers=self.workers
-            ):
+            for step in run_plan(self.plan, self.store, self.metrics, workers=self.workers):
                 finished += step.cells
                 yield step
             complete = True
@@ -90,6 +86,7 @@ class Evaluation:
             "started": _now(),
             "options": dict(options),
             "metrics": list(self.metrics),
+            "include_contaminated": self.include_contaminated,
             "cells": [cell.key for cell in self.plan.cells],
             "passes": self.plan.passes,
             "methods": {
@@ -114,25 +111,29 @@ def prepare(
     host: Host,
     contestants: Sequence[Contestant],
     datasets: Sequence[Dataset],
-    out: Path,
+    store: ResultStore,
     rules: Rules,
     *,
-    batch_size: int = 8,
     workers: int = 0,
-    resume: bool = False,
     include_contaminated: bool = False,
 ) -> Evaluation:
-    """Plan an evaluation and make its folder ready.
+    """Plan an evaluation.
+
+    Args:
+        host: Whose metrics are known.
+        contestants: The methods.
+        datasets: What they run on.
+        store: Where results go, open already: a folder is refused before seconds go into a backbone.
+        rules: What is measured and how.
+        workers: Processes that decode images.
+        include_contaminated: Whether contaminated cells count in means.
 
     Raises:
-        InputError: An unknown metric, a name given twice, or a folder that holds a run already.
-        ZsadError: The folder cannot be written to.
+        InputError: An unknown metric, or a name given twice.
     """
     metrics = {name: _metric(host, name) for name in rules.metrics}
     plan = make_plan(contestants, datasets, rules)
-    store = ResultStore(out)
-    store.open(resume=resume)
-    return Evaluation(plan, tuple(datasets), store, metrics, batch_size, workers, include_contaminated)
+    return Evaluation(plan, tuple(datasets), store, metrics, workers, include_contaminated)
 
 
 def _metric(host: Host, name: str) -> Metric:
@@ -162,7 +163,7 @@ def environment() -> dict[str, Any]:
         "packages": {name: version(name) for name in PACKAGES},
         "threads": torch.get_num_threads(),
         "cuda": torch.version.cuda if torch.cuda.is_available() else None,
-        "command": " ".join(["zsad", *sys.argv[1:]]),
+        "command": shlex.join(["zsad", *sys.argv[1:]]),
         "plugins": plugins,
     }
 

@@ -29,8 +29,7 @@ def write_sheet(folder: Path, method: str) -> Path:
     Raises:
         InputError: The folder holds no evaluation.
     """
-    store = ResultStore(folder)
-    cells = [cell for key in store.read_run()["cells"] if (cell := store.read_cell(key)) is not None]
+    _, cells = ResultStore(folder).read_results()
     cases = [case for cell in cells if cell["method"] == method
              for case in cell["cases"] if case["kind"] == "best"]  # fmt: skip
     strips = [_strip(folder / "cells", case["pictures"]) for case in cases]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from zsad.evaluation.cases import Case, write_case
 from zsad.files import atomic_write, check_writable, write_json
 from zsad.recipe import Display
 
+LEFT_OVER = re.compile(r"\.[0-9a-f]{16}\.tmp")
+"""Names of the temporary files of :func:`zsad.files.atomic_write`."""
 RUN, CELLS, ROWS = "run.json", "cells", "per_image.parquet"
 
 IMAGE_COLUMNS = pa.schema(
@@ -47,6 +50,11 @@ class ResultStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
+    @property
+    def holds_a_run(self) -> bool:
+        """Whether somebody has evaluated into the folder."""
+        return (self.folder / RUN).is_file()
+
     def open(self, *, resume: bool) -> None:
         """Make the folder ready.
 
@@ -54,13 +62,19 @@ class ResultStore:
             InputError: It holds a run already and ``resume`` is not set.
             ZsadError: It cannot be written to.
         """
-        if (self.folder / RUN).is_file() and not resume:
+        if self.holds_a_run and not resume:
             raise InputError(
                 f"--out {self.folder} holds a run already; add --resume to finish it, or name another folder"
             )
         check_writable(self.folder / CELLS)
-        for left_over in self.folder.rglob(".*.tmp"):  # of a process that was killed while it wrote
+        for left_over in self._left_overs():
             left_over.unlink(missing_ok=True)
+
+    def _left_overs(self) -> list[Path]:
+        """Return what a process left that was killed while it wrote; a folder may hold more than a run."""
+        cells = self.folder / CELLS
+        found = [*self.folder.glob(".*.tmp"), *cells.glob(".*.tmp"), *cells.glob("*/.*.tmp")]
+        return [path for path in found if LEFT_OVER.fullmatch(path.name)]
 
     def write_run(self, facts: dict[str, Any]) -> None:
         """Write run.json."""
@@ -75,15 +89,35 @@ class ResultStore:
         found: dict[str, Any] = _read_json(self.folder / RUN)
         return found
 
+    def read_results(self) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """Return run.json and the finished cells of its plan, in order.
+
+        Raises:
+            InputError: The folder holds no run.
+        """
+        run = self.read_run()
+        return run, [found for key in run["cells"] if (found := self.read_cell(key)) is not None]
+
     def read_cell(self, key: str) -> dict[str, Any] | None:
         """Return a cell's result, or None where it is not finished."""
         path = self._path(key)
         return _read_json(path) if path.is_file() else None
 
-    def finished(self, key: str) -> dict[str, Any] | None:
-        """Return a cell's result, or None where it has to run: it is not there, or some images failed."""
-        found = self.read_cell(key)
-        return None if found is None or found["n_failed"] else found
+    def finished(self, about: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return a cell's result, or None where it has to run: it is not there, or some images failed.
+
+        Args:
+            about: What stands behind the cell. Names and cards of the same weights may have changed since it
+                was written: then its file says what is true now.
+        """
+        path = self._path(about["key"])
+        found = self.read_cell(about["key"])
+        if found is None or found["n_failed"] or not path.with_suffix(".parquet").is_file():
+            return None
+        renewed = found | dict(about)
+        if renewed != found:
+            write_json(path, renewed)
+        return renewed
 
     def write_cell(
         self, result: dict[str, Any], rows: Sequence[dict[str, Any]], cases: Iterable[Case], display: Display

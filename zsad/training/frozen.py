@@ -38,7 +38,7 @@ class FrozenSet:
     def batch(self, places: Sequence[int], device: torch.device) -> FrozenSet:
         """Return the images at ``places``, on a device; features in float32."""
         index = list(places)
-        chosen = _moved(self.features.select(index), lambda tensor: tensor.to(device, torch.float32))
+        chosen = _moved(self.features.select(index), device, torch.float32)
         return FrozenSet(chosen, self.masks[index].to(device), self.anomalous[index].to(device))
 
 
@@ -54,7 +54,7 @@ def freeze(
     """Encode training sets.
 
     Args:
-        detector: Whose features are kept; nothing learned may change them.
+        detector: Whose features are kept; what it learns must not change them.
         datasets: Annotated sets; their test images are what auxiliary training learns from.
         batch_size: Images per pass.
         workers: Processes that decode images.
@@ -66,7 +66,7 @@ def freeze(
     Raises:
         InputError: An image cannot be read, no image is anomalous, or an anomalous image has no mask.
     """
-    _check(datasets)
+    check_annotated(datasets)
     images = [image for dataset in datasets for image in dataset.images]
     kept: list[Features] = []
     masks: list[Tensor] = []
@@ -76,7 +76,7 @@ def freeze(
                 raise InputError(entry.error)
         loaded = [entry for entry in batch if not isinstance(entry, Unreadable)]
         (features,) = encode_together([detector], [entry.sample for entry in loaded])
-        kept.append(_moved(features, lambda tensor: tensor.to("cpu", torch.float16)))
+        kept.append(_moved(features, torch.device("cpu"), torch.float16))
         for entry in loaded:
             assert entry.mask is not None  # checked above
             masks.append(torch.from_numpy(resize_mask(entry.mask, detector.recipe.image_size).copy()))
@@ -85,7 +85,12 @@ def freeze(
     return FrozenSet(_joined(kept), torch.stack(masks), anomalous)
 
 
-def _check(datasets: Sequence[Dataset]) -> None:
+def check_annotated(datasets: Sequence[Dataset]) -> None:
+    """Check that there is something to learn from, before anything is read.
+
+    Raises:
+        InputError: No image is anomalous, or an anomalous image has no mask.
+    """
     if not any(image.anomalous for dataset in datasets for image in dataset.images):
         names = ", ".join(dataset.name for dataset in datasets)
         raise InputError(f"--data: no image of {names} is anomalous; there is nothing to learn from")
@@ -97,8 +102,12 @@ def _check(datasets: Sequence[Dataset]) -> None:
             )
 
 
-def _moved(features: Features, move: Callable[[Tensor], Tensor]) -> Features:
-    """Return features with every tensor moved."""
+def _moved(features: Features, device: torch.device, dtype: torch.dtype) -> Features:
+    """Return features on a device, floating ones in a precision; integers and flags keep theirs."""
+
+    def move(tensor: Tensor) -> Tensor:
+        return tensor.to(device, dtype if tensor.is_floating_point() else tensor.dtype)
+
     return replace(
         features,
         token_sets=tuple(
@@ -111,6 +120,7 @@ def _moved(features: Features, move: Callable[[Tensor], Tensor]) -> Features:
         ),
         image_feature=move(features.image_feature),
         auxiliary={name: move(tensor) for name, tensor in features.auxiliary.items()},
+        prepass=None if features.prepass is None else move(features.prepass),
     )
 
 
@@ -133,4 +143,7 @@ def _joined(batches: Sequence[Features]) -> Features:
         image_feature=torch.cat([batch.image_feature for batch in batches]),
         class_names=tuple(name for batch in batches for name in batch.class_names),
         auxiliary={name: torch.cat([batch.auxiliary[name] for batch in batches]) for name in first.auxiliary},
+        prepass=None
+        if first.prepass is None
+        else torch.cat([batch.prepass for batch in batches if batch.prepass is not None]),
     )

@@ -17,6 +17,7 @@ def zsad_backbones() -> Iterator[BackboneSpec]:
         name="mini",
         factory="zsad.backbones.mini:load",
         summary="a small CLIP trained by zsad on procedural images; ships in the wheel, works offline",
+        card="zsad.backbones:mini.md",
     )
     yield BackboneSpec(
         name="mini-random",

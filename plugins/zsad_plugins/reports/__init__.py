@@ -12,9 +12,14 @@ zsad_api = 1
 
 @hookimpl
 def zsad_reporters() -> Iterator[ReporterSpec]:
-    """Yield the page that every evaluation writes."""
+    """Yield the page that every evaluation writes, and the table for documents."""
     yield ReporterSpec(
         name="html",
         render="zsad.evaluation.report:write_report",
         summary="one self-contained page: the table, worst and best cases, what stands behind them",
+    )
+    yield ReporterSpec(
+        name="markdown",
+        render="zsad.evaluation.markdown:write_markdown",
+        summary="the means of every dataset and method as Markdown tables",
     )

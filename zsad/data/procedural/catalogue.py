@@ -142,7 +142,7 @@ CATALOGUE: Mapping[str, Family] = MappingProxyType(
             ("object", "object", "part", "product", "component", "item"),
             "plastic",
             (*_OBJECT, "dent", "misprint", "corrosion"),
-            4.0,
+            6.0,
         ),
         "printed_pattern": _sheet(
             prints.printed_pattern,

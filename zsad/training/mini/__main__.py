@@ -20,7 +20,8 @@ from zsad.backbones.mini import backbone_of, read_mini, write_mini
 from zsad.backbones.mini_model import MiniModel, MiniShape
 from zsad.backbones.mini_stem import STRIDE, ConvolutionalStem
 from zsad.backbones.mini_tokenizer import row_ids
-from zsad.training.mini.measure import Example, detection, drawn_examples, folder_examples, naming
+from zsad.training.mini.figures import SEED, figures_of
+from zsad.training.mini.measure import detection, folder_examples
 from zsad.training.mini.pool import PoolPlan, make_pool
 from zsad.training.mini.sentences import Sentences, all_texts
 from zsad.training.mini.stem_weights import read_stem
@@ -28,8 +29,8 @@ from zsad.training.mini.train import Plan, Trainer
 from zsad.training.mini.words import phrases, prompt_texts
 
 METHODS = ("clip-baseline", "clip-baseline@vv")
-HELD_OUT_SEED_OFFSET = 1_000_003
-"""Added to the seed for measured images, so that no training image comes again."""
+SMALLEST_SIZE = 80
+"""Below it, crops are smaller than a window of patches."""
 
 
 def arguments(given: list[str] | None = None) -> argparse.Namespace:
@@ -59,8 +60,8 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
         "--bench", type=Path, nargs="*", default=[], help="folders with manifest.csv to measure on"
     )
     parsed = parser.parse_args(given)
-    if parsed.size % STRIDE or parsed.size < 2 * STRIDE:
-        parser.error(f"--size {parsed.size} is not a multiple of {STRIDE}")
+    if parsed.size % STRIDE or parsed.size < SMALLEST_SIZE:
+        parser.error(f"--size {parsed.size} is not a multiple of {STRIDE} from {SMALLEST_SIZE} on")
     return parsed
 
 
@@ -128,25 +129,14 @@ def start(model: MiniModel, stem: ConvolutionalStem) -> None:
 
 
 def measure(path: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """Return figures of a written file: trained and held-out families and defects, then the bench folders."""
-    from zsad.data.procedural import HELD_OUT_DEFECTS, HELD_OUT_FAMILIES
-
-    seed, count = options.seed + HELD_OUT_SEED_OFFSET, options.held_out
-    sets: dict[str, list[Example]] = {
-        "trained families": drawn_examples(count, seed),
-        "held-out families": drawn_examples(count, seed, families=tuple(HELD_OUT_FAMILIES)),
-        "held-out families and defects": drawn_examples(
-            count, seed, tuple(HELD_OUT_FAMILIES), tuple(HELD_OUT_DEFECTS)
-        ),
-    }
-    sets |= {folder.name: folder_examples(folder) for folder in options.bench}
+    """Return figures of a written file on drawn images, and on the bench folders."""
     backbone = from_file(path, options.device)
-    figures: dict[str, Any] = {}
-    for name, examples in sets.items():
-        figures[name] = {method: detection(backbone, method, examples) for method in METHODS}
-        if name.startswith(("trained", "held-out families")) and name != "held-out families and defects":
-            figures[name]["naming"] = naming(backbone, examples)
-        _say(f"{name}: {json.dumps(figures[name])}")
+    figures: dict[str, Any] = dict(figures_of(backbone, options.held_out, SEED + options.seed, METHODS))
+    for folder in options.bench:
+        examples = folder_examples(folder)
+        figures[folder.name] = {method: detection(backbone, method, examples) for method in METHODS}
+    for name, found in figures.items():
+        _say(f"{name}: {json.dumps(found)}")
     return figures
 
 

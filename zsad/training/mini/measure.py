@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,15 +12,19 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from scipy import ndimage
 from scipy.stats import rankdata
 from torch import Tensor
 
 from zsad.backbones.clip import ClipBackbone
-from zsad.backbones.streams import VisionRequest
+from zsad.backbones.mini_stem import STRIDE
+from zsad.backbones.streams import TokenRequest, VisionRequest
 from zsad.data.images import read_image
 from zsad.data.preprocess import to_tensor
+from zsad.data.procedural import generate, generate_combined
 from zsad.detector import load_detector
-from zsad.training.mini.pool import Array
+from zsad.training.mini.losses import region_features
+from zsad.training.mini.pool import Array, patch_cover
 from zsad.training.mini.sentences import DEFECT_WORDS
 from zsad.values import Sample
 
@@ -59,8 +64,6 @@ def drawn_examples(
     count: int, seed: int, families: Sequence[str] | None = None, defects: Sequence[str] | None = None
 ) -> list[Example]:
     """Return generated images, by default of the training families and defects."""
-    from zsad.data.procedural import generate
-
     found = []
     for index in range(count):
         drawn = generate(seed, index, size=288, families=families, defects=defects)
@@ -83,10 +86,10 @@ def folder_examples(folder: Path) -> list[Example]:
 
 
 def detection(
-    backbone: ClipBackbone, method: str, examples: Sequence[Example], size: int | None = None
+    backbone: ClipBackbone, method: str, examples: Sequence[Example], *, untrained: bool = False
 ) -> dict[str, float | None]:
     """Return pixel and image AUROC of a method, pixels pooled over all images."""
-    detector = load_detector(method, backbone=backbone, image_size=size)
+    detector = load_detector(method, backbone=backbone, untrained=untrained)
     maps, scores = [], []
     for batch in _batches(examples):
         prediction = detector.predict([e.sample for e in batch])
@@ -102,35 +105,91 @@ def detection(
 
 
 def naming(backbone: ClipBackbone, examples: Sequence[Example]) -> dict[str, float]:
-    """Return how often the class feature is nearest to the right defect type's and material's words.
+    """Return how often words are found for what an image shows, without any training on the words' images.
 
-    Chance is one over the number of names; it is given as ``..._chance``.
+    ``defect`` and ``material`` compare the class feature with a sentence per name, ``region`` the mean token
+    over the defect's mask. Chance is one over the number of names; it is given as ``..._chance``.
     """
-    tower = backbone.vision_tower()
-    features = []
-    for batch in _batches(examples):
-        images = [
-            to_tensor(e.sample.image, tower.native_image_size, backbone.mean, backbone.std) for e in batch
-        ]
-        with torch.no_grad():
-            features.append(
-                tower(torch.stack(images).to(backbone.device), [VisionRequest()])[0].image_feature
-            )
-    image = F.normalize(torch.cat(features).float(), dim=-1)
+    image, region = _image_and_region_features(backbone, examples)
+    defects = [example.defect for example in examples]
+    materials = [example.material for example in examples]
     figures: dict[str, float] = {}
-    for title, truth, word in (
-        ("defect", [example.defect for example in examples], _defect_sentence),
-        ("material", [example.material for example in examples], "a photo of a {} surface.".format),
+    for title, features, truth, sentence in (
+        ("defect", image, defects, _defect_sentence),
+        ("region", region, defects, _defect_sentence),
+        ("material", image, materials, "a photo of a {} surface.".format),
     ):
         names = sorted({name for name in truth if name})
         if len(names) < 2:
             continue
-        texts = text_features(backbone, [word(name) for name in names])
+        texts = text_features(backbone, [sentence(name) for name in names])
         known = [place for place, name in enumerate(truth) if name]
-        nearest = (image[known] @ texts.T).argmax(dim=1).tolist()
+        nearest = (features[known] @ texts.T).argmax(dim=1).tolist()
         hits = [names[guess] == truth[place] for guess, place in zip(nearest, known, strict=True)]
         figures |= {f"{title}_accuracy": float(np.mean(hits)), f"{title}_chance": 1 / len(names)}
     return figures
+
+
+def _image_and_region_features(backbone: ClipBackbone, examples: Sequence[Example]) -> tuple[Tensor, Tensor]:
+    """Return normalised class features and mean tokens over the masks, [n, C] each."""
+    tower = backbone.vision_tower()
+    size, grid = tower.native_image_size, tower.native_image_size // tower.patch_size
+    request = VisionRequest((TokenRequest("tokens", tower.depth),))
+    images, regions = [], []
+    for batch in _batches(examples):
+        pixels = [to_tensor(e.sample.image, size, backbone.mean, backbone.std) for e in batch]
+        with torch.no_grad():
+            output = tower(torch.stack(pixels).to(backbone.device), [request])[0]
+        cover = torch.stack([patch_cover(e.mask, grid).flatten() for e in batch]).to(backbone.device)
+        images.append(output.image_feature.float())
+        regions.append(region_features(output.token_sets[0].tokens, cover[:, None]))
+    return F.normalize(torch.cat(images), dim=-1), F.normalize(torch.cat(regions), dim=-1)
+
+
+WORDS = {"scratch": ("scratched {}", "{} with a scratch"), "stain": ("stained {}", "{} with a stain")}
+"""Abnormal prompts by the defect that they speak of."""
+
+
+def words_choose(backbone: ClipBackbone, count: int, seed: int, families: Sequence[str]) -> dict[str, float]:
+    """Return how often a map follows its words, on images with a scratch and a stain.
+
+    ``on_named``: the map's higher peak of the two defects lies on the named one (chance 0.5).
+    ``peak_inside``: the whole map's peak lies on the named defect, within half a patch;
+    ``peak_inside_other``: on the other one.
+    """
+    detectors = {
+        name: load_detector(
+            "clip-baseline",
+            backbone=backbone,
+            overrides=[f"prompt_learner.abnormal_prompts={json.dumps(prompts)}"],
+        )
+        for name, prompts in WORDS.items()
+    }
+    side = next(iter(detectors.values())).recipe.image_size
+    on_named, inside, elsewhere = [], [], []
+    for index in range(count):
+        family = families[index % len(families)]
+        drawn, masks = generate_combined(seed, index, defects=list(WORDS), family=family, size=side)
+        near = {name: _widened(mask) for name, mask in masks.items()}
+        for name, detector in detectors.items():
+            (map_,) = detector.predict([Sample(drawn.image, drawn.class_name)]).anomaly_map.cpu().numpy()
+            (other,) = set(WORDS) - {name}
+            on_named.append(map_[masks[name]].max() > map_[masks[other]].max())
+            peak = np.unravel_index(map_.argmax(), map_.shape)
+            inside.append(near[name][peak])
+            elsewhere.append(near[other][peak])
+    return {
+        "on_named": float(np.mean(on_named)),
+        "on_named_chance": 0.5,
+        "peak_inside": float(np.mean(inside)),
+        "peak_inside_other": float(np.mean(elsewhere)),
+    }
+
+
+def _widened(mask: Array) -> Array:
+    """Return a mask with half a patch around it."""
+    widened: Array = ndimage.binary_dilation(mask, iterations=STRIDE // 2)
+    return widened
 
 
 def text_features(backbone: ClipBackbone, texts: Sequence[str]) -> Tensor:

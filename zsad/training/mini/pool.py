@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from zsad.backbones.clip import state_digest
 from zsad.backbones.mini_stem import CHANNELS, MEAN, STD, STRIDE, ConvolutionalStem
 from zsad.data.preprocess import to_tensor
 from zsad.data.procedural import (
@@ -27,6 +28,7 @@ from zsad.data.procedural import (
     generate_combined,
     plausible_defects,
 )
+from zsad.data.procedural.source import drawing_hash
 
 Array = npt.NDArray[Any]
 
@@ -39,7 +41,7 @@ BLOCK = 64
 STEM_BATCH = 8
 SLOTS = 2
 """Most defects of one image."""
-COMBINED_CHANCE = 0.2
+COMBINED_CHANCE = 0.3
 """Share of images with two defects of different types: their words have to tell them apart."""
 
 
@@ -108,12 +110,13 @@ def make_pool(folder: Path, plan: PoolPlan, stem: ConvolutionalStem, workers: in
         stem: The frozen stem.
         workers: Processes, each on one core.
     """
-    if not (folder / "plan.json").is_file() or json.loads((folder / "plan.json").read_text()) != _as_json(
-        plan
-    ):
+    wanted = _as_json(plan, stem)
+    if not (folder / "plan.json").is_file() or json.loads((folder / "plan.json").read_text()) != wanted:
         folder.mkdir(parents=True, exist_ok=True)
+        # Whoever is interrupted while drawing must not leave an old plan beside new files.
+        (folder / "plan.json").unlink(missing_ok=True)
         _draw(folder, plan, stem, workers)
-        (folder / "plan.json").write_text(json.dumps(_as_json(plan)))
+        (folder / "plan.json").write_text(json.dumps(wanted))
     grid = plan.size // STRIDE
     features = np.memmap(folder / "features.bin", np.float16, "r", shape=(plan.count, CHANNELS, grid, grid))
     cover = np.memmap(folder / "cover.bin", np.float16, "r", shape=(plan.count, SLOTS, grid, grid))
@@ -124,8 +127,10 @@ def make_pool(folder: Path, plan: PoolPlan, stem: ConvolutionalStem, workers: in
     return Pool(features, cover, records)
 
 
-def _as_json(plan: PoolPlan) -> Any:
-    return json.loads(json.dumps(asdict(plan)))
+def _as_json(plan: PoolPlan, stem: ConvolutionalStem) -> Any:
+    """Return everything that decides on a pool's files."""
+    decisive = {**asdict(plan), "drawing": drawing_hash(), "stem": state_digest(stem.state_dict())}
+    return json.loads(json.dumps(decisive))
 
 
 def _draw(folder: Path, plan: PoolPlan, stem: ConvolutionalStem, workers: int) -> None:

@@ -91,7 +91,7 @@ class Trainer:
 
     def run(self, report: Callable[[int, dict[str, float]], None], every: int = 50) -> None:
         """Train; ``report`` gets the step and the mean losses since the last report."""
-        begun, sums = time.perf_counter(), dict[str, float]()
+        begun, seen = time.perf_counter(), dict[str, list[float]]()
         for step in range(1, self.plan.steps + 1):
             for group in self.optimiser.param_groups:
                 group["lr"] = self.plan.rate * self._factor(step)
@@ -103,12 +103,11 @@ class Trainer:
             nn.utils.clip_grad_norm_(self.parameters, 1.0)
             self.optimiser.step()
             for name, value in parts.items():
-                sums[name] = sums.get(name, 0.0) + float(value.detach())
+                seen.setdefault(name, []).append(float(value.detach()))
             if step % every == 0 or step == self.plan.steps:
-                count = (step - 1) % every + 1
-                means = {name: value / count for name, value in sums.items()}
+                means = {name: sum(values) / len(values) for name, values in seen.items()}
                 report(step, means | {"seconds": time.perf_counter() - begun})
-                sums.clear()
+                seen.clear()
 
     def finished(self) -> MiniModel:
         """Return the model for images: the features' standardisation folded into the patch projection."""
@@ -130,7 +129,10 @@ class Trainer:
         return 0.5 * (1 + math.cos(math.pi * step / (self.plan.steps + 1)))
 
     def _batch(self) -> Array:
-        """Return the places of a batch; every image comes once before any comes again."""
+        """Return the places of a batch.
+
+        Images come in a new order each time round; those that would not fill a batch are left out of it.
+        """
         if len(self._order) < self.plan.batch:
             self._order = self.rng.permutation(len(self.pool)).tolist()
         taken, self._order = self._order[: self.plan.batch], self._order[self.plan.batch :]
@@ -147,7 +149,8 @@ class Trainer:
     def _losses(self, places: Array, step: int) -> dict[str, Tensor]:
         device, draw = self.plan.device, self.sentences
         features, share = self._crops(places)
-        records = [visible(self.pool.records[place], seen) for place, seen in zip(places, share, strict=True)]
+        whole = [self.pool.records[place] for place in places]
+        records = [visible(record, seen) for record, seen in zip(whole, share, strict=True)]
         stem = torch.from_numpy(features).to(device).float()
         by_type = losses.patch_targets(torch.from_numpy(share).to(device).float())
         cover = by_type.amax(dim=1)
@@ -169,14 +172,16 @@ class Trainer:
         encoded = self._encode_texts([*texts, *(text for bank in banks for text in bank)])
         captions, normal, abnormal, *named = torch.split(encoded, [count, count, count, *map(len, banks)])
 
-        windows = (WindowRequest("window", 2 + step % 2, WINDOW_STRIDE),) if step % 2 else ()
+        windows = (WindowRequest("window", 2 + step // 2 % 2, WINDOW_STRIDE),) if step % 2 else ()
         request = VisionRequest(self._tokens, windows)
         # AnomalyCLIP reads the class feature without ln_post.
         inputs = perturbed((stem - self.mean) / self.deviation)
         output, raw = self.vision(inputs, [request, VisionRequest(cls_ln_post=False)])
         plain, refined = (entry.tokens for entry in output.token_sets[:2])
-        kinds = torch.tensor([self._kinds(record) for record in records], device=device)
-        only = torch.where(kinds[:, 1] < 0, kinds[:, 0], -1)
+        kinds = torch.tensor(
+            [self._kinds(record, seen) for record, seen in zip(whole, share, strict=True)], device=device
+        )
+        only = torch.where((kinds >= 0).sum(dim=1) == 1, kinds.amax(dim=1), -1)
         material = torch.tensor([materials.index(record.material) for record in records], device=device)
         family = torch.tensor([families.index(record.family) for record in records], device=device)
         defective = (cover.amax(dim=1) > 0).float()
@@ -190,7 +195,7 @@ class Trainer:
             logits = losses.state_logits(tokens, normal, abnormal)
             found[f"focal.{name}"] = 2 * losses.focal(logits, cover)
             found[f"dice.{name}"] = 0.5 * losses.dice(logits, cover)
-            found[f"types.{name}"] = 0.3 * losses.type_maps(tokens, normal, named[0], by_type, kinds)
+            found[f"types.{name}"] = 0.6 * losses.type_maps(tokens, normal, named[0], by_type, kinds)
         for name, feature in (("image", output.image_feature), ("raw", raw.image_feature)):
             logits = losses.state_logits(feature[:, None], normal, abnormal)[:, 0]
             found[f"state.{name}"] = 0.5 * F.binary_cross_entropy_with_logits(logits, defective)
@@ -198,7 +203,7 @@ class Trainer:
         found["region"] = 0.5 * losses.naming(
             losses.region_features(refined, by_type), named[0], kinds.flatten()
         )
-        found["material"] = 0.4 * losses.naming(output.image_feature, named[1], material)
+        found["material"] = 0.6 * losses.naming(output.image_feature, named[1], material)
         found["family"] = 0.1 * losses.naming(output.image_feature, named[2], family)
         if windows:
             found["window"] = 0.5 * self._window_loss(
@@ -206,10 +211,16 @@ class Trainer:
             )
         return found
 
-    def _kinds(self, record: Record) -> list[int]:
-        """Return the places of the image's defect types in the bank, one a slot, -1 for none."""
+    def _kinds(self, record: Record, cover: Array) -> list[int]:
+        """Return the place in the bank of each slot's defect type, -1 where the crop shows none.
+
+        Args:
+            record: Of the whole image, whose defects are in the order of the slots.
+            cover: [SLOTS, s, s] of the crop.
+        """
         found = [self.sentences.defects.index(name) for name in record.defects]
-        return found + [-1] * (SLOTS - len(found))
+        found += [-1] * (SLOTS - len(found))
+        return [kind if share.any() else -1 for kind, share in zip(found, cover, strict=True)]
 
     def _crops(self, places: Array) -> tuple[Array, Array]:
         """Return features [B, CHANNELS, s, s] and cover [B, SLOTS, s, s] of crops of one random side.

@@ -1,0 +1,313 @@
+"""``zsad eval`` and ``zsad report``, also killed, interrupted and given what cannot be used."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from safetensors.torch import save_file
+
+from tests.cli.conftest import TINY
+from tests.evaluation.drawing import draw
+from zsad.cli.common import method_weights
+from zsad.errors import InputError
+
+CLASSES = ("bolt", "gear", "nut", "ring", "screw", "washer")
+
+
+def words(data: Path, out: Path, *more: object, methods: Sequence[str] = ("clip-baseline",)) -> list[str]:
+    given = [word for name in methods for word in ("--method", name)]
+    return ["eval", *given, "--data", f"folder={data}", "--backbone", TINY, "--out", str(out),
+            "--workers", "0", *map(str, more)]  # fmt: skip
+
+
+def table(out: Path) -> list[dict[str, str]]:
+    with (out / "summary.csv").open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def cell_bytes(out: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (out / "cells").glob("*.json")}
+
+
+def start(arguments: list[str], out: Path, enough: Callable[[Path], bool]) -> subprocess.Popen[str]:
+    """Start ``zsad`` in a process group of its own and wait until it has got far enough."""
+    code = "import sys; from zsad.cli.main import main; main(sys.argv[1:])"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 60
+    while not enough(out) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.002)
+    return process
+
+
+def one_cell(out: Path) -> bool:
+    return any(out.glob("cells/*.json"))
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> Path:
+    return draw(tmp_path / "parts")
+
+
+def test_table_files_and_json(zsad, parts, tmp_path) -> None:
+    answer = zsad(*words(parts, tmp_path / "out", methods=("clip-baseline", "clip-baseline@vv")))
+    assert answer.code == 0
+    assert "4 cells, 12 image passes (one method at a time would take 24)" in answer.err
+    lines = answer.out.splitlines()
+    assert lines[0].split() == ["method", "dataset", "class", "n_normal", "n_anomalous", "image_auroc",
+                                "image_ap", "image_f1_max", "pixel_auroc", "pixel_ap", "pixel_f1_max",
+                                "aupro"]  # fmt: skip
+    assert [line.split()[2] for line in lines[1:]] == ["gear", "screw", "mean"] * 2
+    rows = json.loads(zsad(*words(parts, tmp_path / "json", "--json")).out)
+    for row, written in zip(rows, table(tmp_path / "out"), strict=False):
+        assert f"{row['image_auroc']!r}" == written["image_auroc"]
+    options = json.loads((tmp_path / "out" / "run.json").read_text())["options"]
+    assert options["methods"] == ["clip-baseline", "clip-baseline@vv"] and options["seed"] == 0
+    (tmp_path / "out" / "report.html").unlink()
+    assert zsad("report", tmp_path / "out").out.strip() == str(tmp_path / "out" / "report.html")
+    assert (tmp_path / "out" / "report.html").is_file()
+
+
+def test_a_killed_run_is_resumed(zsad, tmp_path) -> None:
+    data = draw(tmp_path / "parts", CLASSES, normal=4, anomalous=4)
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert zsad(*words(data, whole)).code == 0
+    process = start(words(data, killed, "--workers", "1"), killed, one_cell)
+    process.kill()
+    process.communicate(timeout=30)
+    assert process.returncode == -signal.SIGKILL
+    before = cell_bytes(killed)
+    assert 1 <= len(before) < len(CLASSES), "the process was not killed in the middle"
+    refused = zsad(*words(data, killed))
+    assert refused.code == 2 and "add --resume" in refused.sentence
+    answer = zsad(*words(data, killed, "--resume"))
+    assert answer.code == 0 and f"{len(before)} of 6 cells were finished already" in answer.err
+    after = cell_bytes(killed)
+    assert {name: after[name] for name in before} == before and len(after) == 6
+    assert (killed / "summary.csv").read_bytes() == (whole / "summary.csv").read_bytes()
+    assert json.loads((killed / "run.json").read_text())["complete"] is True
+    assert not list(killed.rglob("*.tmp"))
+
+
+def test_an_interrupt_keeps_what_is_finished(zsad, tmp_path) -> None:
+    data = draw(tmp_path / "parts", CLASSES, normal=4, anomalous=4)
+    out = tmp_path / "out"
+    process = start(words(data, out, "--workers", "2"), out, one_cell)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the workers get it, too
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err and err.splitlines()[-1] == "interrupted"
+    cells = {json.loads(text)["class"] for text in cell_bytes(out).values()}
+    assert 1 <= len(cells) < len(CLASSES)
+    assert {row["class"] for row in table(out)} == {*cells, "mean"}
+    run = json.loads((out / "run.json").read_text())
+    assert run["complete"] is False and len(run["cells"]) == len(CLASSES)
+    assert "not complete" in (out / "report.html").read_text()
+    assert not list(out.rglob("*.tmp"))
+    assert zsad(*words(data, out, "--resume")).code == 0
+
+
+def test_an_interrupt_before_the_first_cell(zsad, parts, tmp_path, monkeypatch) -> None:
+    from zsad.evaluation import runner
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner, "encode_together", interrupted)
+    answer = zsad(*words(parts, tmp_path / "out"))
+    assert answer.code == 130 and "Traceback" not in answer.err
+    assert table(tmp_path / "out") == [] and (tmp_path / "out" / "report.html").is_file()
+
+
+def test_workers_need_few_file_handles(parts, tmp_path) -> None:
+    arguments = words(parts, tmp_path / "out", "--workers", "1", "--batch-size", "64")
+    code = ("import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))\n"
+            "from zsad.cli.main import main; main(sys.argv[1:])")  # fmt: skip
+    draw(parts, ["many"], normal=60, anomalous=2)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], timeout=60, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_unreadable_image_is_named_and_read_again_on_resume(zsad, parts, tmp_path) -> None:
+    broken, out = parts / "gear" / "good" / "1.png", tmp_path / "out"
+    content = broken.read_bytes()
+    broken.write_bytes(content[: len(content) // 2])
+    answer = zsad(*words(parts, out, methods=("clip-baseline", "clip-baseline@vv")))
+    assert answer.code == 1
+    errors = [line for line in answer.err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 2 and "good/1.png" in errors[0]
+    assert errors[1].startswith("error: 1 of 12 images could not be read")
+    assert [row["n_normal"] for row in table(out)][:3] == ["2", "3", "5"]
+    assert "good/1.png" in (out / "report.html").read_text()
+    failed = [json.loads(text)["n_failed"] for text in cell_bytes(out).values()]
+    assert sorted(failed) == [0, 0, 1, 1]
+    again = zsad(*words(parts, out, "--resume", methods=("clip-baseline", "clip-baseline@vv")))
+    assert again.code == 1 and "2 of 4 cells were finished already" in again.err
+    broken.write_bytes(content)
+    assert zsad(*words(parts, out, "--resume", methods=("clip-baseline", "clip-baseline@vv"))).code == 0
+    assert [row["n_normal"] for row in table(out)][:3] == ["3", "3", "6"]
+
+
+def test_a_mask_of_another_size_is_named(zsad, parts, tmp_path) -> None:
+    mask = parts / "screw" / "masks" / "scratch" / "4.png"
+    Image.open(mask).resize((30, 20)).save(mask)
+    answer = zsad(*words(parts, tmp_path / "out"))
+    assert answer.code == 1 and "masks/scratch/4.png" in answer.err and "30 x 20" in answer.err
+    assert [row["n_anomalous"] for row in table(tmp_path / "out")] == ["3", "2", "5"]
+
+
+def test_undefined_figures_are_said(zsad, parts, tmp_path) -> None:
+    manifest = parts / "manifest.csv"
+    lines = ["image,mask,label,class_name,defect_type"]
+    for name in ("gear", "screw"):
+        for path in sorted((parts / name / "scratch").iterdir()):
+            lines.append(f"{name}/scratch/{path.name},{name}/masks/scratch/{path.name},1,{name},scratch")
+    lines.append("screw/good/0.png,,0,screw,")
+    manifest.write_text("\n".join(lines) + "\n")
+    out = tmp_path / "out"
+    arguments = ("eval", "--method", "clip-baseline", "--backbone", TINY, "--workers", 0)
+    answer = zsad(*arguments, "--data", f"d:manifest={manifest}", "--out", out)
+    assert answer.code == 0
+    assert "d (gear): image_auroc, image_ap, image_f1_max undefined: no normal images" in answer.err
+    assert "undefined" in answer.out
+    gear, screw, mean = table(out)
+    assert gear["image_auroc"] == "" and mean["image_auroc"] == screw["image_auroc"] != ""
+    answer = zsad(*arguments, "--data", f"d:manifest={manifest}:gear", "--out", tmp_path / "o", "--json")
+    assert [row["image_auroc"] for row in json.loads(answer.out)] == [None, None]
+    assert "d: image_auroc, image_ap, image_f1_max undefined: no normal images" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (["--method", "winclp"], "unknown method 'winclp'; did you mean 'winclip'?"),
+        (["--metrics", "image_aurok"], "unknown metric 'image_aurok'; did you mean 'image_auroc'?"),
+        (["--data", "folder={data}:geer"], "no class 'geer'; did you mean 'gear'?"),
+        (["--data", "folder={data}"], "--data: 'parts' was given twice; name one of them: NAME:SPEC"),
+        (["--data", "folder={empty}"], "empty"),
+        (["--data", "foldr={data}"], "did you mean 'folder'?"),
+        (["--method", "clip-baseline"], "--method: 'clip-baseline' was given twice"),
+        (["--resolution", "full"], "--resolution"),
+        (["--weights", "clip-baseline=w"], "method 'clip-baseline' learns nothing"),
+    ],
+)
+def test_wrong_input_is_one_sentence(zsad, parts, tmp_path, given, sentence) -> None:
+    empty, out = tmp_path / "empty", tmp_path / "out"
+    empty.mkdir()
+    given = [word.format(data=parts, empty=empty) for word in given]
+    answer = zsad(*words(parts, out, *given))
+    assert answer.code == 2 and sentence in answer.sentence and answer.out == ""
+    assert not [path for path in out.rglob("*") if path.is_file()]
+
+
+def test_a_folder_that_cannot_be_written_is_refused_first(zsad, public_path, unprivileged) -> None:
+    data, locked = draw(public_path / "parts"), public_path / "locked"
+    locked.mkdir(mode=0o555)
+    with unprivileged():
+        answer = zsad(*words(data, locked / "out"))
+    assert answer.code == 1 and "locked" in answer.sentence and "permission denied" in answer.sentence
+
+
+def test_a_full_disk_is_one_sentence(zsad, parts, tmp_path, require) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)], capture_output=True
+    )
+    if mounted.returncode:
+        require("mount", "a small file system cannot be mounted here")
+    try:
+        answer = zsad(*words(parts, disk / "out"))
+        assert answer.code == 1 and "no space left" in answer.sentence
+        assert not list(disk.rglob("*.tmp"))
+        for path in disk.rglob("*.json"):
+            json.loads(path.read_text())
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_contamination_is_said(zsad, parts, tmp_path) -> None:
+    arguments = ["eval", "--method", "clip-baseline", "--data", f"procedural:folder={parts}", "--backbone",
+                 "mini", "--image-size", "64", "--workers", "0", "--metrics", "image_ap"]  # fmt: skip
+    answer = zsad(*arguments, "--out", tmp_path / "a")
+    assert answer.code == 0 and "contaminated for clip-baseline" in answer.err
+    assert "does not count in the mean" in answer.err
+    assert [row["contaminated"] for row in table(tmp_path / "a")] == ["true", "true", "false"]
+    assert table(tmp_path / "a")[-1]["image_ap"] == ""
+    answer = zsad(*arguments, "--out", tmp_path / "b", "--include-contaminated")
+    assert "counts all the same" in answer.err and table(tmp_path / "b")[-1]["image_ap"] != ""
+
+
+def test_native_resolution(zsad, parts, tmp_path) -> None:
+    answer = zsad(*words(parts, tmp_path / "out", "--resolution", "native", "--metrics", "pixel_ap"))
+    assert answer.code == 0
+    for text in cell_bytes(tmp_path / "out").values():
+        cell = json.loads(text)
+        assert cell["resolution"] == "native" and cell["mask_rule"] is None
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["options"]["resolution"] == "native"
+
+
+def test_weights_by_method() -> None:
+    assert method_weights(None, ["a"]) == {}
+    assert method_weights(["w"], ["a"]) == {"a": "w"}
+    assert method_weights(["a=w", "b=v=2"], ["a", "b"]) == {"a": "w", "b": "v=2"}
+    assert method_weights(["b=v"], ["a", "b"]) == {"b": "v"}
+    assert method_weights(["prompt_learner=p", "scorer=s"], ["a"]) == {
+        "a": {"prompt_learner": "p", "scorer": "s"}
+    }
+    for given, methods, sentence in (
+        (["w"], ["a", "b"], "with several methods, write METHOD=FILE"),
+        (["a=w", "a=v"], ["a", "b"], "a was given a file already"),
+        (["a=w", "v"], ["a"], "and not both"),
+        (["v", "w"], ["a"], "give one FILE"),
+        (["scorer=v", "scorer=w"], ["a"], "scorer was given a file already"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            method_weights(given, methods)
+
+
+def test_weights_of_a_file_without_a_card_are_refused(zsad, parts, tmp_path) -> None:
+    import torch
+
+    file = tmp_path / "w.safetensors"
+    save_file({"x": torch.zeros(1)}, file)
+    answer = zsad(*words(parts, tmp_path / "o", "--weights", f"anomalyclip={file}", methods=("anomalyclip",)))
+    assert answer.code == 2 and "w.safetensors has no zsad card" in answer.sentence
+    untrained = zsad(*words(parts, tmp_path / "p", "--untrained", methods=("anomalyclip",)))
+    assert untrained.code == 0 and table(tmp_path / "p")[0]["weights_origin"] == "none"
+
+
+def test_a_method_without_its_weights_is_refused(zsad, parts, tmp_path) -> None:
+    answer = zsad(*words(parts, tmp_path / "o", methods=("anomalyclip",)))
+    assert answer.code == 2 and "--weights FILE" in answer.sentence and "--untrained" in answer.sentence
+
+
+def test_report_of_an_unknown_form_or_folder(zsad, tmp_path) -> None:
+    answer = zsad("report", tmp_path)
+    assert answer.code == 2 and "'zsad eval'" in answer.sentence
+    answer = zsad("report", tmp_path, "--format", "htm")
+    assert answer.code == 2 and "did you mean 'html'?" in answer.sentence
+
+
+def test_the_same_command_gives_the_same_table(zsad, parts, tmp_path) -> None:
+    for name in "ab":
+        assert zsad(*words(parts, tmp_path / name, "--seed", 3)).code == 0
+    assert (tmp_path / "a" / "summary.csv").read_bytes() == (tmp_path / "b" / "summary.csv").read_bytes()
+    assert table(tmp_path / "a")[0]["seed"] == "3"

@@ -1,0 +1,225 @@
+"""What an evaluation computes: the figures, and what is computed once for several methods."""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import replace
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
+
+from tests.evaluation.drawing import draw
+from zsad.data.images import read_image
+from zsad.data.masks import read_mask, resize_mask
+from zsad.data.spec import open_dataset
+from zsad.errors import ZsadError
+from zsad.evaluation import recording
+from zsad.evaluation.cells import Contestant, Rules
+from zsad.evaluation.planning import make_plan
+from zsad.values import Sample
+
+BATCH = 4
+
+
+def predictions(detector, images, batch_size: int = BATCH):
+    """Scores [n] and maps [n, S, S] in a loop of the test's own, in the runner's batches."""
+    found = [
+        detector.predict([entry.image for entry in images[low : low + batch_size]], images[0].noun)
+        for low in range(0, len(images), batch_size)
+    ]
+    scores = torch.cat([entry.score for entry in found]).numpy()
+    return scores, torch.cat([entry.anomaly_map for entry in found])
+
+
+def f1_max(labels, values) -> float:
+    precision, recall, _ = precision_recall_curve(labels, values)
+    return float(np.max(2 * precision * recall / np.maximum(precision + recall, 1e-12)))
+
+
+def expected(labels, scores, truth, pixels) -> dict[str, float]:
+    return {
+        "image_auroc": roc_auc_score(labels, scores),
+        "image_ap": average_precision_score(labels, scores),
+        "image_f1_max": f1_max(labels, scores),
+        "pixel_auroc": roc_auc_score(truth, pixels),
+        "pixel_ap": average_precision_score(truth, pixels),
+        "pixel_f1_max": f1_max(truth, pixels),
+    }
+
+
+@pytest.mark.parametrize("resolution", ["image-size", "native"])
+@pytest.mark.parametrize("workers", [0, 1])
+def test_figures_are_those_of_scikit_learn(evaluate, detector, dataset, resolution, workers) -> None:
+    found = detector("clip-baseline")
+    run = evaluate([found], [dataset], resolution=resolution, batch_size=BATCH, workers=workers)
+    for name in dataset.classes:
+        images = dataset.restricted_to([name]).images
+        scores, maps = predictions(found, images)
+        masks = [
+            read_mask(entry.mask) if entry.mask else np.zeros(read_image(entry.image).shape[:2], bool)
+            for entry in images
+        ]
+        if resolution == "native":
+            maps = F.interpolate(maps[:, None], masks[0].shape, mode="bilinear", align_corners=False)[:, 0]
+        else:
+            masks = [resize_mask(mask, 64) for mask in masks]
+        labels = [entry.anomalous for entry in images]
+        truth, pixels = np.stack(masks).ravel(), maps.numpy().ravel()
+        cell = run.cell("clip-baseline", name)
+        for metric, value in expected(labels, scores, truth, pixels).items():
+            assert cell["metrics"][metric] == pytest.approx(value, abs=1e-6), metric
+        assert 0 <= cell["metrics"]["aupro"] <= 1
+        assert cell["resolution"] == resolution
+        assert cell["mask_rule"] == (None if resolution == "native" else "bilinear>0.5")
+        rows = pq.read_table(run.folder / "per_image.parquet").to_pylist()
+        np.testing.assert_allclose([r["score"] for r in rows if r["class"] == name], scores, atol=1e-6)
+
+
+def test_several_methods_ride_on_one_pass(evaluate, detector, dataset) -> None:
+    methods = [detector("clip-baseline"), detector("fake-cops"), detector("fake-musc")]
+    injecting = detector("fake-adaclip")
+    tower = methods[0].tower
+    tower.counts.clear()
+    run = evaluate([*methods, injecting], [dataset], batch_size=3)
+    # 12 images in batches of three: one pass for three methods, two for the one that injects tokens.
+    assert tower.counts["passes"] == 4 + 2 * 4
+    assert run.evaluation.plan.passes == 12 + 24
+    assert run.evaluation.plan.separate_passes == 3 * 12 + 24
+    assert run.cell("fake-cops", "gear")["timings"]["methods_on_the_pass"] == 3
+    alone = evaluate([detector("fake-cops")], [dataset], out="alone", batch_size=3)
+    for name in dataset.classes:
+        shared = run.cell("fake-cops", name)["metrics"]
+        assert alone.cell("fake-cops", name)["metrics"] == pytest.approx(shared, abs=1e-6)
+
+
+def test_a_class_is_the_scope_of_a_transductive_method(evaluate, detector, dataset) -> None:
+    # Two classes with one noun: scopes by noun would mix them.
+    same = replace(dataset, images=tuple(replace(image, noun="part") for image in dataset.images))
+    found = detector("fake-musc")
+    run = evaluate([found], [same], batch_size=4)
+    rows = pq.read_table(run.folder / "per_image.parquet").to_pylist()
+    for name in same.classes:
+        images = same.restricted_to([name]).images
+        whole = found.predict([entry.image for entry in images], "part").score.numpy()
+        np.testing.assert_allclose([r["score"] for r in rows if r["class"] == name], whole, atol=1e-5)
+        cell = run.cell("fake-musc", name)
+        assert cell["transductive_batch"] == 6 and "transductive" in cell["setting"]
+    assert evaluate([detector("clip-baseline")], [same], out="b").cells[0]["transductive_batch"] is None
+
+
+def test_side_inputs_see_the_pixels(evaluate, detector, dataset) -> None:
+    found = detector("fake-filo")  # its boxes depend on the first pixel
+    run = evaluate([found], [dataset], batch_size=BATCH, workers=1)
+    rows = pq.read_table(run.folder / "per_image.parquet").to_pylist()
+    for name in dataset.classes:
+        scores, _ = predictions(found, dataset.restricted_to([name]).images)
+        np.testing.assert_allclose([r["score"] for r in rows if r["class"] == name], scores, atol=1e-6)
+
+
+def test_an_unreadable_image_leaves_the_others_in_their_batches(evaluate, detector, host, tmp_path) -> None:
+    root = draw(tmp_path / "parts", ["gear"])
+    (root / "gear" / "good" / "1.png").write_bytes(b"no image")
+    dataset = open_dataset(f"folder={root}", host)
+    run = evaluate([detector("clip-baseline"), detector("fake-musc")], [dataset], batch_size=2)
+    for cell in run.cells:
+        assert (cell["n_normal"], cell["n_anomalous"], cell["n_failed"]) == (2, 3, 1)
+        assert cell["failed"][0]["image"].endswith("good/1.png")
+    assert run.cell("fake-musc", "gear")["transductive_batch"] == 5
+    rows = [row for row in pq.read_table(run.folder / "per_image.parquet").to_pylist()
+            if row["method"] == "clip-baseline"]  # fmt: skip
+    assert [row["place"] for row in rows] == list(range(6))
+    assert rows[1]["score"] is None and "1.png" in rows[1]["error"]
+
+
+def test_figures_without_normal_images_or_masks_are_undefined(evaluate, detector, host, tmp_path) -> None:
+    root = draw(tmp_path / "parts", ["gear"])
+    everything = open_dataset(f"folder={root}", host)
+    defects = replace(everything, name="defects", images=everything.images[3:])
+    bare = open_dataset(f"bare:folder={draw(tmp_path / 'bare', ['gear'], masks=False)}", host)
+    run = evaluate([detector("clip-baseline")], [defects, bare])
+    first, second = run.cells
+    for name in ("image_auroc", "image_ap", "image_f1_max"):
+        assert first["metrics"][name] is None
+        assert first["undefined"][name] == "undefined: no normal images"
+        assert second["metrics"][name] is not None
+    for name in ("pixel_auroc", "pixel_ap", "pixel_f1_max", "aupro"):
+        assert first["metrics"][name] is not None
+        assert second["metrics"][name] is None
+        assert second["undefined"][name] == "undefined: no masks for 3 anomalous images"
+    page = (run.folder / "report.html").read_text()
+    assert "undefined: no normal images" in page and "undefined: no masks for 3 anomalous images" in page
+
+
+@pytest.mark.parametrize("method", ["fake-musc", "clip-baseline"])
+def test_a_score_that_is_no_number_names_image_and_method(evaluate, detector, dataset, method) -> None:
+    found = detector(method)
+    finish, add, seen = found.finish, found.add, []
+
+    def broken(prediction):
+        seen.append(prediction)
+        if prediction is not None and len(seen) > 1:
+            prediction.anomaly_map[1, 3, 3] = float("nan")
+        return prediction
+
+    found.add = lambda scope, features: broken(add(scope, features))
+    found.finish = lambda scope: broken(finish(scope))
+    with pytest.raises(ZsadError, match=rf"'{method}'.*gear/(good|scratch)/\d.png"):
+        evaluate([found], [dataset], batch_size=3)
+
+
+def test_the_same_run_gives_the_same_table(evaluate, detector, dataset) -> None:
+    methods = [detector("clip-baseline"), detector("fake-musc")]
+    tables = [
+        (evaluate(methods, [dataset], out=out, workers=w).folder / "summary.csv").read_bytes()
+        for out, w in (("a", 0), ("b", 0), ("c", 1))
+    ]
+    assert tables[0] == tables[1] == tables[2]
+
+
+def test_maps_and_pixels_of_a_class_are_not_kept(evaluate, detector, host, tmp_path) -> None:
+    dataset = open_dataset(f"folder={draw(tmp_path / 'p', ['gear'], normal=9, anomalous=9)}", host)
+    found = detector("clip-baseline")
+    add, maps, alive = found.add, [], []
+
+    def watched(scope, features):
+        alive.append(sum(each() is not None for each in maps))
+        prediction = add(scope, features)
+        maps.append(weakref.ref(prediction.anomaly_map))
+        return prediction
+
+    found.add = watched
+    assert evaluate([found], [dataset], batch_size=2).cells[0]["n_anomalous"] == 9
+    assert len(alive) == 9 and max(alive) <= 1
+    waiting = recording._without_pixels(
+        recording.Loaded(0, dataset.images[0], Sample(np.ones((9, 9, 3))), None)
+    )
+    assert waiting.sample.image.size == 0
+
+
+def test_a_batch_counts_only_where_a_part_depends_on_it(detector, dataset, monkeypatch) -> None:
+    contestant = Contestant(detector("clip-baseline"))
+
+    def keys() -> set[str]:
+        rules = [Rules(("image_ap",), batch_size=size) for size in (2, 4)]
+        return {make_plan([contestant], [dataset], each).cells[0].key for each in rules}
+
+    assert len(keys()) == 1
+    spec = replace(contestant.detector.recipe.parts[0].spec, batch_dependent=True)
+    part = replace(contestant.detector.recipe.parts[0], spec=spec)
+    recipe = replace(contestant.detector.recipe, parts=(part, *contestant.detector.recipe.parts[1:]))
+    monkeypatch.setattr(contestant.detector, "recipe", recipe)
+    assert len(keys()) == 2
+
+
+def test_images_of_several_sizes_at_native_resolution(evaluate, detector, host, tmp_path) -> None:
+    root = draw(tmp_path / "parts", ["gear"])
+    good = root / "gear" / "good" / "0.png"
+    Image.open(good).resize((40, 120)).save(good)
+    dataset = open_dataset(f"folder={root}", host)
+    cell = evaluate([detector("clip-baseline")], [dataset], resolution="native").cells[0]
+    assert cell["n_normal"] == 3 and cell["metrics"]["aupro"] is not None

@@ -1,0 +1,206 @@
+"""The folder of an evaluation: what is in it, and what is not when something goes wrong."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import json
+import os
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from zsad.errors import InputError, ZsadError
+from zsad.evaluation.report import write_report
+from zsad.evaluation.sheet import write_sheet
+from zsad.evaluation.store import ResultStore
+from zsad.evaluation.summary import mean_row, summary_rows
+
+HEADER = (
+    "method,backbone,weights,weights_origin,dataset,class,setting,fidelity,contaminated,image_size,shots,seed,"
+    "recipe_hash,n_normal,n_anomalous,image_auroc,image_ap,image_f1_max,pixel_auroc,pixel_ap,pixel_f1_max,aupro"
+)
+
+
+class Page(HTMLParser):
+    """What a page refers to and shows."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.references: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.references += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "data")]
+        if tag not in ("meta", "img", "link", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_files_of_an_evaluation(evaluate, detector, dataset) -> None:
+    run = evaluate([detector("clip-baseline"), detector("fake-musc")], [dataset],
+                   metrics=("image_auroc", "aupro", "aupro_legacy200"))  # fmt: skip
+    facts = json.loads((run.folder / "run.json").read_text())
+    assert facts["complete"] and len(facts["cells"]) == 4
+    assert set(facts["methods"]) == {"clip-baseline", "fake-musc"}
+    assert facts["datasets"]["parts"]["manifest_hash"] == dataset.manifest_hash
+    assert facts["environment"]["threads"] >= 1 and facts["environment"]["plugins"]
+    for key in facts["cells"]:
+        cell = json.loads((run.folder / "cells" / f"{key}.json").read_text())
+        assert cell["key"] == key and set(cell["metrics"]) == {"image_auroc", "aupro", "aupro_legacy200"}
+        assert pq.read_table(run.folder / "cells" / f"{key}.parquet").num_rows == 6
+        assert {case["kind"] for case in cell["cases"]} == {"best", "worst", "false alarm"}
+        for case in cell["cases"]:
+            for name in case["pictures"].values():
+                assert Image.open(run.folder / "cells" / name).size == (256, 256)
+    images = pq.read_table(run.folder / "per_image.parquet").to_pylist()
+    assert len(images) == 24 and {row["cell"] for row in images} == set(facts["cells"])
+    lines = (run.folder / "summary.csv").read_text().splitlines()
+    assert lines[0] == f"{HEADER},aupro_legacy200"
+    rows = list(csv.DictReader(lines))
+    assert [row["class"] for row in rows] == ["gear", "screw", "mean"] * 2
+    for low in (0, 3):
+        one, other, mean = rows[low : low + 3]
+        for name in ("image_auroc", "aupro", "aupro_legacy200"):
+            assert float(mean[name]) == (float(one[name]) + float(other[name])) / 2
+            assert 0 <= float(one[name]) <= 1
+        assert mean["n_normal"] == "6" and mean["image_ap"] == one["pixel_auroc"] == ""
+    assert not list(run.folder.rglob("*.tmp"))
+    assert Image.open(write_sheet(run.folder, "fake-musc")).width > 1000
+
+
+def test_the_page_stands_alone_and_escapes_names(evaluate, detector, dataset) -> None:
+    odd = replace(dataset, name="<b>a&b</b>")
+    run = evaluate([detector("clip-baseline")], [odd])
+    text = (run.folder / "report.html").read_text()
+    page = Page(text)
+    assert not page.open and page.references
+    assert all(reference.startswith("data:image/") for reference in page.references)
+    assert "http://" not in text and "https://" not in text and "url(" not in text
+    assert "&lt;b&gt;a&amp;b&lt;/b&gt;" in text and odd.name not in text
+
+
+def test_a_mean_leaves_out_what_is_undefined() -> None:
+    shared = dict.fromkeys(HEADER.partition(",image_auroc")[0].split(","), "x")
+    rows = [
+        {
+            **shared,
+            "class": name,
+            "contaminated": False,
+            "n_normal": 1,
+            "n_anomalous": 2,
+            "image_auroc": value,
+        }
+        for name, value in (("a", 0.5), ("b", None), ("c", 1.0))
+    ]
+    mean = mean_row(rows, contaminated=False)
+    assert mean["image_auroc"] == 0.75 and mean["n_anomalous"] == 6 and mean["aupro"] is None
+    assert summary_rows([]) == []
+
+
+def test_a_folder_that_holds_a_run_is_refused(evaluate, detector, dataset, tmp_path) -> None:
+    evaluate([detector("clip-baseline")], [dataset], metrics=("image_ap",))
+    with pytest.raises(InputError, match=r"--out .*run holds a run already; add --resume"):
+        evaluate([detector("clip-baseline")], [dataset])
+    ours, theirs = tmp_path / "run" / ("." + "0" * 16 + ".tmp"), tmp_path / "run" / ".theirs.tmp"
+    deeper = tmp_path / "run" / "a" / "b" / ours.name
+    for path in (ours, theirs, deeper):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    ResultStore(tmp_path / "run").open(resume=True)
+    assert not ours.exists() and theirs.exists() and deeper.exists()
+
+
+def test_other_options_give_other_cells(evaluate, detector, dataset) -> None:
+    first = evaluate([detector("clip-baseline")], [dataset])
+    for options, rules in (
+        ({"image_size": 80}, {}),
+        ({}, {"seed": 1}),
+        ({}, {"resolution": "native"}),
+        ({}, {"metrics": ("image_ap",)}),
+    ):
+        again = evaluate([detector("clip-baseline", **options)], [dataset], resume=True, **rules)
+        keys = {cell["key"] for cell in again.cells}
+        assert len(keys) == 2 and keys.isdisjoint(cell["key"] for cell in first.cells)
+
+
+def test_one_folder_under_two_names_has_cells_of_its_own(evaluate, detector, dataset) -> None:
+    both = [replace(dataset, name="one"), replace(dataset, name="other")]
+    run = evaluate([detector("clip-baseline")], both, metrics=("image_ap",))
+    assert [(cell["dataset"]["name"], cell["class"]) for cell in run.cells] == [
+        (name, class_name) for name in ("one", "other") for class_name in dataset.classes
+    ]
+    with pytest.raises(InputError, match="--data: 'one' was given twice; name one of them: NAME:SPEC"):
+        evaluate([detector("clip-baseline")], [both[0], both[0]], out="twice")
+
+
+def test_a_full_disk_leaves_finished_cells_and_nothing_half_written(
+    evaluate, detector, dataset, tmp_path, monkeypatch
+) -> None:
+    replaced, cells, folder = os.replace, [], tmp_path / "run"
+
+    def full(source, target, **options):
+        if target.parent.name == "cells" and target.suffix == ".json":
+            cells.append(target)
+        if len(cells) > 1:  # from the second cell on, nothing can be written any more
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        replaced(source, target, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", full)
+        with pytest.raises(ZsadError, match=r"^cannot write .*: no space left"):
+            evaluate([detector("clip-baseline")], [dataset])
+    assert not list(folder.rglob("*.tmp"))
+    (kept,) = (folder / "cells").glob("*.json")
+    assert json.loads(kept.read_text())["class"] == "gear"
+    assert json.loads((folder / "run.json").read_text())["complete"] is False
+    before = kept.read_bytes()
+    again = evaluate([detector("clip-baseline")], [dataset], resume=True)
+    assert [cell["class"] for cell in again.cells] == ["gear", "screw"] and kept.read_bytes() == before
+
+
+def test_a_cell_that_lacks_its_rows_runs_again(evaluate, detector, dataset) -> None:
+    run = evaluate([detector("clip-baseline")], [dataset], metrics=("image_ap",))
+    (run.folder / "cells" / f"{run.cells[0]['key']}.parquet").unlink()
+    again = evaluate([detector("clip-baseline")], [dataset], metrics=("image_ap",), resume=True)
+    assert pq.read_table(again.folder / "per_image.parquet").num_rows == 12
+    (run.folder / "cells" / f"{run.cells[0]['key']}.json").write_text("{")
+    with pytest.raises(InputError, match=r"is not readable.*delete it and evaluate with --resume"):
+        evaluate([detector("clip-baseline")], [dataset], metrics=("image_ap",), resume=True)
+
+
+def test_a_report_needs_a_run(tmp_path) -> None:
+    with pytest.raises(InputError, match="name the folder that 'zsad eval' wrote"):
+        write_report(tmp_path)
+
+
+def test_a_metric_that_gives_no_number_is_named(evaluate, detector, dataset, site) -> None:
+    module = """
+    from zsad.hookspecs import hookimpl
+    from zsad.metrics import CurveMetric
+    from zsad.specs import MetricSpec
+    zsad_api = 1
+
+    def build(options):
+        return CurveMetric("image", lambda curve: float("nan"))
+
+    @hookimpl
+    def zsad_metrics():
+        yield MetricSpec("odd", "acme_metric:build", "odd")
+    """
+    site.install("acme", {"acme_metric.py": module}, {"acme": "acme_metric"})
+    from zsad.evaluation.session import _metric
+    from zsad.host import get_host
+
+    found = evaluate([detector("clip-baseline")], [dataset], metrics=("image_ap",))
+    odd = {"odd": _metric(get_host(), "odd")}
+    store = ResultStore(found.folder.parent / "odd")
+    store.open(resume=False)
+    with pytest.raises(ZsadError, match="metric 'odd' gave nan for class 'gear'"):
+        list(replace(found.evaluation, metrics=odd, store=store).run({}))
