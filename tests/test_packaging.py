@@ -102,3 +102,11 @@ def test_every_plugin_package_has_its_recipe_in_the_wheel(wheel):
         path.relative_to(ROOT / "plugins").as_posix() for path in (ROOT / "plugins").rglob("recipe.yaml")
     }
     assert recipes <= set(wheel.namelist())
+
+
+def test_shipped_weights_are_small(wheel):
+    sizes = {
+        entry.filename: entry.file_size for entry in wheel.infolist() if ".safetensors" in entry.filename
+    }
+    assert sizes["zsad/backbones/mini.safetensors"] <= 12_000_000
+    assert sum(sizes.values()) <= 20_000_000

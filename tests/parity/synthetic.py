@@ -236,5 +236,141 @@ def anomalyclip_checkpoint(
     return {"prompt_learner": anomalyclip_prompt_learner(clip["token_embedding.weight"], seed, options)}
 
 
-CHECKPOINTS = {"anomalyclip": anomalyclip_checkpoint}
+COPS_CLASS_TOKENS = 2
+"""Learned tokens of CoPS behind the ``n_ctx`` that a golden's meta counts."""
+
+
+def cops_checkpoint(clip: Mapping[str, Array], seed: int, options: Mapping[str, Any]) -> dict[str, State]:
+    """Return the content of CoPS's checkpoint file, as arrays; see :data:`CHECKPOINTS`.
+
+    Args:
+        clip: The CLIP's weights, whose token embedding gives the width.
+        seed: The kit's seed.
+        options: ``n_ctx`` (without the two class tokens), ``depth`` (of the deep sets), ``t_n_ctx`` and
+            ``prototypes``, as a golden's meta has them.
+    """
+    space, width = "cops/", clip["token_embedding.weight"].shape[1]
+    context = options["n_ctx"] + COPS_CLASS_TOKENS
+    learned: dict[str, tuple[int, ...]] = {
+        **{f"ctx_{side}": (1, 1, context, width) for side in ("pos", "neg")},
+        **{f"t_{state}": (options["prototypes"], width) for state in ("n", "a")},
+        **{f"compound_prompts_text.{i}": (options["t_n_ctx"], width) for i in range(options["depth"])},
+    }
+    state = {key: draw(space + key, shape, seed, 0.02) for key, shape in learned.items()}
+    attention = "extractor.attn.in_proj_"
+    state[f"{attention}weight"] = draw(f"{space}{attention}weight", (3 * width, width), seed, width**-0.5)
+    state[f"{attention}bias"] = draw(f"{space}{attention}bias", (3 * width,), seed, 0.05)
+    for norm in ("extractor.ln_1", "extractor.ln_2"):
+        for key, shape in _norm_shapes(norm, width).items():
+            state[key] = draw_layer(space + key, shape, seed)
+    gains = {
+        "extractor.attn.out_proj": 0.2,
+        "extractor.mlp.c_fc": 1.0,
+        "extractor.mlp.c_proj": 0.2,
+        "vae_decoder.net.0": 1.0,
+        "vae_decoder.net.2": 0.1,
+    }
+    for prefix, gain in gains.items():
+        state |= draw_linear(space, prefix, width, width, seed, gain)
+    return {"prompt_learner": state}
+
+
+def crane_checkpoint(clip: Mapping[str, Array], seed: int, options: Mapping[str, Any]) -> dict[str, State]:
+    """Return the content of Crane's and Crane+'s checkpoint file, as arrays; see :data:`CHECKPOINTS`."""
+    prompts = dual_prompts(
+        "crane/",
+        clip["token_embedding.weight"],
+        seed,
+        context=options["n_ctx"],
+        depth=options["depth"],
+        deep_tokens=options["t_n_ctx"],
+    )
+    return {"prompt_learner": prompts}
+
+
+def aprilgan_checkpoint(clip: Mapping[str, Array], seed: int, options: Mapping[str, Any]) -> dict[str, State]:
+    """Return the content of APRIL-GAN's checkpoint file, as arrays; see :data:`CHECKPOINTS`."""
+    width, joint = clip["visual.proj"].shape
+    state: State = {}
+    for number in range(len(options["features_list"])):
+        state |= draw_linear("aprilgan/", f"fc.{number}", joint, width, seed)
+    return {"trainable_linearlayer": state}
+
+
+def adaclip_parameters(clip: Mapping[str, Array], seed: int, options: Mapping[str, Any]) -> State:
+    """Return AdaCLIP's learned parameters; its checkpoint file holds them without an entry around them.
+
+    Args:
+        clip: The CLIP's weights they belong to.
+        seed: The kit's seed.
+        options: ``features_list``, ``prompting_depth`` and ``prompting_length``, as a golden's meta has them.
+    """
+    space, prefix = "adaclip/", "clip_model."
+    visual, text = clip["visual.proj"].shape[0], clip["text_projection"].shape[0]
+    length = options["prompting_length"]
+    state: State = {}
+    for number in range(options["prompting_depth"]):
+        for tower, width, scale in (("text", text, 0.02), ("visual", visual, 0.5)):
+            key = f"{prefix}{tower}_prompter.static_prompts.{number}"
+            state[key] = draw(space + key, (length, width), seed, scale)
+    for number in range(len(options["features_list"])):
+        state |= draw_linear(space, f"{prefix}patch_token_layer.head.{number}", text, visual, seed)
+    state |= draw_linear(space, f"{prefix}cls_token_layer.head.0", text, text, seed)
+    for number in range(length):
+        for tower, width, gain in (("visual", visual, 0.5), ("text", text, 0.02)):
+            name = f"{prefix}dynamic_{tower}_prompt_generator.head.{number}"
+            state |= draw_linear(space, name, width, text, seed, gain)
+    return state
+
+
+FILO_KERNELS = {"11": (1, 1), "33": (3, 3), "55": (5, 5), "77": (7, 7), "51": (5, 1), "15": (1, 5)}
+"""Height and width of FiLo's parallel kernels by their names."""
+
+
+def draw_window(key: str, shape: Sequence[int], seed: int, scale: float) -> Array:
+    """Return a convolution kernel whose entries are overlapping windows of one short random vector."""
+    steps = (101, 29, 7, 1)
+    places = np.zeros((), dtype=np.int64)
+    for size, step in zip(shape, steps, strict=True):
+        places = places[..., None] + np.arange(size) * step
+    return draw(key, (int(places.max()) + 1,), seed, scale)[places]
+
+
+def filo_checkpoint(clip: Mapping[str, Array], seed: int, options: Mapping[str, Any]) -> dict[str, State]:
+    """Return the content of FiLo's checkpoint file, as arrays; see :data:`CHECKPOINTS`.
+
+    Args:
+        clip: The CLIP's weights, which give the widths.
+        seed: The kit's seed.
+        options: ``features_list`` (a convolution per tap but the first) and ``n_ctx``.
+    """
+    space, taps = "filo/", len(options["features_list"])
+    width, joint = clip["visual.proj"].shape
+    state: State = {}
+    for number in range(taps):
+        state |= draw_linear(space, f"decoder_linear.fc.{number}", joint, width, seed)
+    for name, sides in FILO_KERNELS.items():
+        for number in range(taps - 1):
+            weight, bias = (f"decoder_cov.fc_{name}.{number}.{leaf}" for leaf in ("weight", "bias"))
+            scale = (width * math.prod(sides)) ** -0.5
+            state[weight] = draw_window(space + weight, (joint, width, *sides), seed, scale)
+            state[bias] = draw(space + bias, (joint,), seed, 0.05)
+    inner, half = joint // 16, joint // 2
+    for learner in ("normal_prompt_learner", "abnormal_prompt_learner"):
+        context = f"{learner}.ctx"
+        state[context] = draw(space + context, (options["n_ctx"], joint), seed, 0.02)
+        state |= draw_linear(space, f"{learner}.meta_net.linear1", inner, joint, seed, 4.0)
+        state |= draw_linear(space, f"{learner}.meta_net.linear2", joint, inner, seed, 0.02)
+    for key, shape in (("adapter.fc.0.weight", (half, joint)), ("adapter.fc.2.weight", (joint, half))):
+        state[key] = draw(space + key, shape, seed, shape[1] ** -0.5)
+    return {"filo": state}
+
+
+CHECKPOINTS = {
+    "anomalyclip": anomalyclip_checkpoint,
+    "cops": cops_checkpoint,
+    "crane": crane_checkpoint,
+    "aprilgan": aprilgan_checkpoint,
+    "filo": filo_checkpoint,
+}
 """What writes a method's checkpoint, by the file's stem: (CLIP state, seed, a golden's meta) -> content."""

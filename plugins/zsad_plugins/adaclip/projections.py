@@ -1,0 +1,42 @@
+"""Projections: F_k = W_k X_k + b_k for patches and g' = W g + b for the image feature."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from torch import nn
+
+from zsad.parts import BuildContext
+from zsad.values import Features
+from zsad_plugins.aprilgan.heads import LinearHeads, apply_linear
+
+
+class Projections(nn.Module):
+    """Linear layers for the patch tokens of each tap and for the image feature.
+
+    Attributes:
+        patches: One layer per tap, from D to C channels.
+        image: From C to C channels.
+    """
+
+    def __init__(self, taps: int, width: int, embed_dim: int) -> None:
+        super().__init__()
+        self.patches = LinearHeads(taps, width, embed_dim)
+        self.image = nn.Linear(embed_dim, embed_dim)
+
+    def forward(self, features: Features) -> Features:
+        """Return the features with token sets [B, N, C] and the image feature [B, C] projected.
+
+        Raises:
+            InputError: The refiner reads another number of token sets than there are taps.
+        """
+        projected: Features = self.patches(features)
+        # Without visual prompts the only pass is the plain one, whose feature the text prompts need.
+        plain = features.image_feature if features.prepass is None else features.prepass
+        image = apply_linear(self.image, features.image_feature)
+        return replace(projected, image_feature=image, prepass=plain)
+
+
+def build(options: None, context: BuildContext) -> Projections:
+    """Build a layer for each tap of the recipe, and the image feature's."""
+    return Projections(len(context.taps), context.vision_width, context.embed_dim)

@@ -1,0 +1,54 @@
+"""Linear heads: F_k = W_k X_k + b_k, from the raw patch tokens of tap k to the joint space."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from zsad.errors import InputError
+from zsad.parts import BuildContext
+from zsad.values import Features, TokenSet
+
+
+def apply_linear(layer: nn.Linear, x: Tensor) -> Tensor:
+    """Apply a layer in the precision of ``x`` [..., inputs], so that a float64 tower keeps its digits."""
+    bias = None if layer.bias is None else layer.bias.to(x.dtype)
+    return F.linear(x, layer.weight.to(x.dtype), bias)
+
+
+class LinearHeads(nn.Module):
+    """One linear layer per tap, for its patch tokens; class tokens are dropped.
+
+    Attributes:
+        heads: The layers in the order of the taps, each from D to C channels.
+    """
+
+    def __init__(self, taps: int, width: int, embed_dim: int) -> None:
+        super().__init__()
+        self.heads = nn.ModuleList(nn.Linear(width, embed_dim) for _ in range(taps))
+
+    def forward(self, features: Features) -> Features:
+        """Return the features with token sets [B, N, C] in the joint space; the image feature stays.
+
+        Raises:
+            InputError: The refiner reads another number of token sets than there are taps.
+        """
+        if len(features.token_sets) != len(self.heads):
+            raise InputError(
+                f"there are {len(self.heads)} linear heads, one per tap, but the attention refiner reads "
+                f"{len(features.token_sets)} token sets; choose one that reads each tap once"
+            )
+        pairs = zip(self.heads, features.token_sets, strict=True)
+        return replace(features, token_sets=tuple(self._projected(*pair) for pair in pairs))
+
+    @staticmethod
+    def _projected(head: nn.Module, entry: TokenSet) -> TokenSet:
+        assert isinstance(head, nn.Linear)
+        return replace(entry, tokens=apply_linear(head, entry.tokens), space="joint", class_token=None)
+
+
+def build(options: None, context: BuildContext) -> LinearHeads:
+    """Build a head for each tap of the recipe."""
+    return LinearHeads(len(context.taps), context.vision_width, context.embed_dim)

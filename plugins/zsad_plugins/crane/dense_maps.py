@@ -1,0 +1,107 @@
+"""Dense maps of another model, on the grid of the CLIP tower: the side input of D-attention."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from zsad.data.preprocess import InputForm, to_tensor
+from zsad.errors import InputError, ZsadError
+from zsad.parts import BuildContext
+from zsad.values import Sample
+from zsad_plugins.crane.options import Dinov2Options, StemOptions
+
+if TYPE_CHECKING:
+    from zsad.backbones.dinov2 import DinoV2
+    from zsad.backbones.mini_stem import ConvolutionalStem
+
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+"""OpenAI's normalisation, which the published code undoes before DINOv2."""
+
+
+def prepared(samples: Sequence[Sample], form: InputForm, device: torch.device) -> Tensor:
+    """Return images [B, 3, S, S] in a form of their own; what a worker has prepared is not done again."""
+    known = [sample.tensors.get(form) for sample in samples]
+    return torch.stack(
+        [
+            to_tensor(sample.image, *form) if tensor is None else tensor
+            for sample, tensor in zip(samples, known, strict=True)
+        ]
+    ).to(device)
+
+
+class Dinov2Maps:
+    """DINOv2's last patch features after its norm, not normalised per patch.
+
+    The images are as many of DINOv2's patches wide as the tower's are of its own, so both have one grid. They
+    go through CLIP's normalisation and back, as published: the last digits decide which similarities are cut.
+    """
+
+    def __init__(self, model: DinoV2, context: BuildContext) -> None:
+        self.model, self.device = model, context.device
+        side = context.image_size // context.patch_size * model.patch_size
+        self.form = InputForm(side, CLIP_MEAN, CLIP_STD)
+
+    @torch.no_grad()
+    def __call__(self, samples: Sequence[Sample], images: Tensor) -> Mapping[str, Tensor]:
+        """Return ``dinov2`` [B, h, w, D] float32."""
+        from zsad.backbones.dinov2 import imagenet_from_clip
+
+        pixels = prepared(samples, self.form, self.device)
+        return {"dinov2": self.model.patch_tokens(imagenet_from_clip(pixels, CLIP_MEAN, CLIP_STD))}
+
+
+class StemMaps:
+    """Features of ``mini``'s frozen convolutional stem, for where no DINOv2 is at hand."""
+
+    def __init__(self, stem: ConvolutionalStem, centre: bool, context: BuildContext) -> None:
+        from zsad.backbones.mini_stem import MEAN, STD, STRIDE
+
+        self.stem, self.centre, self.device = stem, centre, context.device
+        self.form = InputForm(context.image_size // context.patch_size * STRIDE, MEAN, STD)
+
+    @torch.no_grad()
+    def __call__(self, samples: Sequence[Sample], images: Tensor) -> Mapping[str, Tensor]:
+        """Return ``stem`` [B, h, w, D] float32."""
+        maps = self.stem(prepared(samples, self.form, self.device)).permute(0, 2, 3, 1)
+        return {"stem": maps - maps.mean((1, 2), keepdim=True) if self.centre else maps}
+
+
+@lru_cache(maxsize=2)
+def _dinov2(model: str, device: torch.device) -> DinoV2:
+    from zsad.backbones.dinov2 import load_dinov2  # transformers takes seconds to import
+
+    return load_dinov2(model, device)
+
+
+@lru_cache(maxsize=2)
+def _stem(device: torch.device) -> ConvolutionalStem:
+    from zsad.backbones.mini import read_mini
+
+    return read_mini()[0].stem.to(device)
+
+
+def build_dinov2(options: Dinov2Options, context: BuildContext) -> Dinov2Maps:
+    """Load the DINOv2 in float32, as published; detectors of one process share it.
+
+    Raises:
+        InputError: No such model, or not a DINOv2.
+        ZsadError: The hub cannot be reached.
+    """
+    try:
+        return Dinov2Maps(_dinov2(options.model, context.device), context)
+    except InputError:
+        raise
+    except ZsadError as error:
+        mend = "--set auxiliary.dinov2.model=FOLDER takes it, and crane-plus@stem does without"
+        raise ZsadError(f"{error} ({mend})") from error
+
+
+def build_stem(options: StemOptions, context: BuildContext) -> StemMaps:
+    """Take the stem out of the embedded backbone."""
+    return StemMaps(_stem(context.device), options.centre, context)

@@ -1,0 +1,90 @@
+"""Heads from block outputs to the joint space, and the image adapter (paper, sections 3.2 and 3.3)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from zsad.errors import InputError
+from zsad.parts import BuildContext
+from zsad.values import Features, Grid, TokenSet
+from zsad_plugins.filo.mmci import folded_convolution
+from zsad_plugins.filo.options import HeadOptions
+from zsad_plugins.filo.taps import LOCAL, ORDINARY
+
+
+class Heads(nn.Module):
+    """A linear head per ordinary tap, MMCI per local one, and x + SiLU(W2 ReLU(W1 x)) on the image feature.
+
+    Attributes:
+        linear: One per tap.
+        convolution: One per tap but the first.
+        narrow: W1, [C / reduction, C].
+        widen: W2, [C, C / reduction].
+    """
+
+    def __init__(self, options: HeadOptions, width: int, joint: int, taps: int) -> None:
+        super().__init__()
+        hidden = max(1, joint // options.reduction)
+        self.adapts = options.image_adapter
+        self.linear = nn.ModuleList(nn.Linear(width, joint) for _ in range(taps))
+        self.convolution = nn.ModuleList(folded_convolution(width, joint) for _ in range(taps - 1))
+        self.narrow = nn.Linear(joint, hidden, bias=False)
+        self.widen = nn.Linear(hidden, joint, bias=False)
+
+    def adapted(self, feature: Tensor) -> Tensor:
+        """Return the adapted image feature [B, C], not normalised."""
+        if not self.adapts:
+            return feature
+        return feature + F.silu(self.widen(F.relu(self.narrow(feature))))
+
+    def forward(self, features: Features) -> Features:
+        """Return joint token sets, those of the ordinary stream first, and the adapted image feature.
+
+        Raises:
+            InputError: The taps are not those that the heads were built for.
+        """
+        ordinary = [entry for entry in features.token_sets if entry.name.startswith(ORDINARY)]
+        local = [entry for entry in features.token_sets if entry.name.startswith(LOCAL)]
+        if (len(ordinary), len(local)) != (len(self.linear), len(self.convolution)):
+            raise InputError(
+                f"filo.heads has {len(self.linear)} linear and {len(self.convolution)} convolution heads and "
+                f"gets {len(ordinary)} ordinary and {len(local)} local taps; use attention_refiner=filo.taps"
+            )
+        linear = [
+            _joint(entry, head(entry.tokens))
+            for entry, head in zip(ordinary, self.linear, strict=True)
+        ]  # fmt: skip
+        convolved = [
+            _joint(entry, convolve(head, entry))
+            for entry, head in zip(local, self.convolution, strict=True)
+        ]  # fmt: skip
+        return replace(
+            features,
+            token_sets=(*linear, *convolved),
+            image_feature=self.adapted(features.image_feature),
+        )
+
+
+def convolve(head: nn.Module, entry: TokenSet) -> Tensor:
+    """Return the convolution of a token set on its grid: [B, N, C]."""
+    assert isinstance(entry.layout, Grid)  # 'patch_tokens' is required
+    image = entry.tokens.transpose(1, 2).reshape(
+        len(entry.tokens), -1, entry.layout.height, entry.layout.width
+    )
+    # CUDA would round inputs of float32 convolutions to TF32, which linear layers do not.
+    with torch.backends.cudnn.flags(allow_tf32=False):
+        convolved: Tensor = head(image)
+    return convolved.flatten(2).transpose(1, 2)
+
+
+def _joint(entry: TokenSet, tokens: Tensor) -> TokenSet:
+    return replace(entry, tokens=tokens, space="joint", class_token=None)
+
+
+def build(options: HeadOptions, context: BuildContext) -> Heads:
+    """Build the heads for the backbone's widths and taps."""
+    return Heads(options, context.vision_width, context.embed_dim, len(context.taps))
