@@ -16,7 +16,7 @@ def test_json_of_specs_sets_and_paths(capsys):
     value = json.loads(out)
     assert (value["part"]["requires"], value["part"]["summary"]) == (["b", "z"], "Ü.")
     assert value["path"] == "a/b"
-    assert value["backbones"] == [{"name": "m", "factory": "m:f", "summary": "M."}]
+    assert value["backbones"] == [{"name": "m", "factory": "m:f", "summary": "M.", "card": None}]
     assert err == ""
 
 

@@ -22,10 +22,10 @@ CASES_SHOWN = 3
 TITLES = {
     "image_auroc": "image AUROC",
     "image_ap": "image AP",
-    "image_f1_max": "image F1-max (on test labels)",
+    "image_f1_max": "image F1-max*",
     "pixel_auroc": "pixel AUROC",
     "pixel_ap": "pixel AP",
-    "pixel_f1_max": "pixel F1-max (on test labels)",
+    "pixel_f1_max": "pixel F1-max*",
     "aupro": "AUPRO@0.3",
 }
 
