@@ -39,6 +39,15 @@ def require() -> Callable[[str, str], None]:
 
 
 @pytest.fixture(scope="session")
+def bench(require: Callable[[str, str], None]) -> Path:
+    """The folder of real sets that ``ZSAD_BENCH`` names."""
+    folder = os.environ.get("ZSAD_BENCH", "")
+    if not folder:
+        require("bench", "ZSAD_BENCH does not name the folder of the bench sets")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
 def tiny_backbone() -> ClipBackbone:
     """A CLIP of four vision blocks and three text blocks with random weights, on the CPU."""
     from zsad.backbones.loading import load_backbone  # keeps torch out of tests of the import time

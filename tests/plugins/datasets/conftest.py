@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,12 +40,3 @@ def listed(tmp_path: Path) -> Callable[..., list[tuple[object, ...]]]:
         ]
 
     return rows
-
-
-@pytest.fixture(scope="session")
-def bench(require) -> Path:
-    """The folder of real sets that ``ZSAD_BENCH`` names."""
-    folder = os.environ.get("ZSAD_BENCH", "")
-    if not folder:
-        require("bench", "ZSAD_BENCH does not name the folder of the bench sets")
-    return Path(folder)
