@@ -163,3 +163,51 @@ def test_options_that_cannot_be_described_are_one_sentence(parts, capsys):
 def test_an_unknown_part_comes_with_the_nearest(parts, capsys):
     code, err = failure(capsys, "parts", "info", "acme.scor")
     assert (code, err) == (2, "error: unknown part 'acme.scor'; did you mean 'acme.score'?\n")
+
+
+@pytest.fixture
+def small_grid(monkeypatch):
+    """Four pairs of the grid: all of them take half a minute."""
+    from zsad import composition
+
+    def grids(host):
+        whole = every(host)[0]
+        rows = tuple(side for side in whole.rows if side.label in ("none", "winclip.windows"))
+        columns = tuple(side for side in whole.columns if side.recipe in ("clip-baseline", "cops"))
+        return [composition.Grid("some pairs", rows, columns)]
+
+    every = composition.grids
+    monkeypatch.setattr(composition, "grids", grids)
+
+
+def test_grid_as_json_says_how_a_pair_is_composed(small_grid, capsys):
+    main(["parts", "grid", "--image-size", "96", "--json"])
+    (grid,) = json.loads(capsys.readouterr().out)
+    assert grid["title"] == "some pairs"
+    assert [side["label"] for side in grid["rows"]] == ["none", "winclip.windows"]
+    pairs = {(pair["first"], pair["second"].split(".")[0]): pair for pair in grid["pairs"]}
+    assert {key: (pair["status"], pair["base"]) for key, pair in pairs.items()} == {
+        ("none", "standard"): ("recipe", "clip-baseline"),
+        ("none", "cops"): ("runs", "cops"),
+        ("winclip.windows", "standard"): ("recipe", "winclip"),
+        ("winclip.windows", "cops"): ("refused", "winclip"),
+    }
+    assert pairs["none", "cops"]["overrides"] == ["attention_refiner=none"]
+    assert pairs["none", "cops"]["difference"] > 1e-3
+
+
+def test_grid_as_markdown_and_as_lines(small_grid, capsys):
+    main(["parts", "grid", "--image-size", "96", "--markdown"])
+    out = capsys.readouterr().out
+    assert out.startswith("## Some pairs\n")
+    assert "| **winclip.windows** | = `winclip` | refused (1) |" in out
+    main(["parts", "grid", "--image-size", "96"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "some pairs"
+    assert lines[2].split() == ["first", "second", "status", "base", "difference", "sentence"]
+    assert lines[-2] == "4 pairs: 1 run with a map of their own, 2 a recipe as it is, 1 refused."
+
+
+def test_grid_takes_one_form_of_the_answer(capsys):
+    code, err = failure(capsys, "parts", "grid", "--json", "--markdown")
+    assert (code, err) == (2, "error: --json and --markdown are two forms of the answer; choose one\n")

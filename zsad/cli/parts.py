@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from zsad.cli.common import BackboneOption, ImageSizeOption
 from zsad.cli.groups import list_group
-from zsad.cli.output import JsonOption, print_fields, print_json, print_table
+from zsad.cli.output import JsonOption, print_fields, print_json, print_table, progress
 from zsad.errors import InputError, ZsadError, nearest
 from zsad.host import get_host
 from zsad.imports import cause, load_object
 from zsad.registry import Claim
 from zsad.specs import PART_KINDS, PartSpec
+
+if TYPE_CHECKING:
+    from zsad.composition import Grid, Pair
 
 app = list_group()
 
@@ -54,6 +58,53 @@ def info(
         print()
         rows = [{**option, "option": option["name"], "default": _default(option)} for option in options]
         print_table(rows, ("option", "type", "default", "description"))
+
+
+@app.command("grid")
+def grid(
+    backbone: BackboneOption = "mini",
+    image_size: ImageSizeOption = None,
+    as_json: JsonOption = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown tables.")] = False,
+) -> None:
+    """Compose attention refiners with prompts, and prompt learners with conditioners, and run every pair."""
+    if as_json and markdown:
+        raise InputError("--json and --markdown are two forms of the answer; choose one")
+    from zsad.backbones.loading import load_backbone
+    from zsad.composition import Composer, as_markdown, counted, drawn_samples, grids
+
+    host = get_host()
+    # In float32, so that rounding does not pass for a difference.
+    composer = Composer(host, load_backbone(backbone, "auto", "float32"), drawn_samples(), image_size)
+    found = grids(host)
+    todo = [pair for entry in found for pair in entry.pairs()]
+    pairs = iter([composer.compose(*pair) for pair in progress(todo, len(todo), "pairs")])
+    results = [(entry, [next(pairs) for _ in entry.pairs()]) for entry in found]
+    if as_json:
+        print_json([_grid_fields(*result) for result in results])
+    elif markdown:
+        print("\n\n".join(as_markdown(*result) for result in results))
+    else:
+        for entry, made in results:
+            print(f"{entry.title}\n")
+            rows = [{**vars(pair), "difference": _figure(pair.difference)} for pair in made]
+            print_table(rows, ("first", "second", "status", "base", "difference", "sentence"))
+            print(f"\n{counted(made)}\n")
+    if failed := sum(pair.status == "failed" for _, made in results for pair in made):
+        raise ZsadError(f"{failed} pairs failed with an error that says nothing of their requirements")
+
+
+def _grid_fields(entry: Grid, pairs: list[Pair]) -> dict[str, Any]:
+    return {
+        "title": entry.title,
+        "rows": [{"label": side.label, "recipe": side.recipe} for side in entry.rows],
+        "columns": [{"label": side.label, "recipe": side.recipe} for side in entry.columns],
+        "pairs": pairs,
+    }
+
+
+def _figure(value: float | None) -> str | None:
+    return None if value is None else f"{value:.3f}"
 
 
 def describe_options(reference: str) -> list[dict[str, Any]]:
