@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +19,11 @@ def quick_gelu(x: Tensor) -> Tensor:
     return x * torch.sigmoid(1.702 * x)
 
 
-ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {"quick_gelu": quick_gelu, "gelu": F.gelu}
+ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
+    "quick_gelu": quick_gelu,
+    "gelu": F.gelu,
+    "gelu_tanh": partial(F.gelu, approximate="tanh"),
+}
 
 
 class Block(nn.Module):
@@ -86,7 +91,8 @@ class BlockState:
         input: Ordinary stream before the block, [B, T, D].
         after_attention: Ordinary stream after attention, before the MLP.
         output: Ordinary stream after the block.
-        grid: Grid of the patches, at places 1 to h * w; injected tokens stand behind them.
+        grid: Grid of the patches, at places 1 to h * w (0 to h * w - 1 where there is no class token);
+            injected tokens stand behind them.
         auxiliary: Side inputs of the pass by name.
     """
 

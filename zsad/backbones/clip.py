@@ -97,8 +97,11 @@ class ClipBackbone:
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """What parts may require of the backbone: ``cls_token``, ``text``, ``causal_text``."""
-        found = {"cls_token"}
+        """What parts may require of the backbone: ``cls_token``, ``text``, ``causal_text``.
+
+        Image features need no word: every backbone has one, of its class token or of its attention pool.
+        """
+        found = set[str]() if self._vision.class_embedding is None else {"cls_token"}
         if self.native_text_profile is not None:
             found.add("text")
             if self.native_text_profile.causal:

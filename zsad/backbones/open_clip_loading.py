@@ -21,6 +21,7 @@ from zsad.backbones.clip import BackboneCard, ClipBackbone, state_digest
 from zsad.backbones.hub import hub_errors
 from zsad.backbones.names import BackboneName
 from zsad.backbones.open_clip_weights import native_tower_profile, normalisation, text_weights, vision_weights
+from zsad.backbones.tokenizers import Tokenizer, tokenizer_of
 from zsad.errors import InputError, nearest
 
 OPENAI_DATA = "OpenAI's WIT (400 million image-text pairs)"
@@ -40,11 +41,17 @@ def load_open_clip(name: BackboneName, device: torch.device, dtype: torch.dtype)
 
 
 def from_open_clip(
-    model: nn.Module, name: BackboneName, card: BackboneCard, device: torch.device, dtype: torch.dtype
+    model: nn.Module,
+    name: BackboneName,
+    card: BackboneCard,
+    device: torch.device,
+    dtype: torch.dtype,
+    tokenizer: Tokenizer | None = None,
 ) -> ClipBackbone:
     """Build a backbone over the weights of a loaded open_clip module, which stays as it is.
 
-    Where device and dtype agree, every weight is a view of the module's own.
+    Where device and dtype agree, every weight is a view of the module's own. Without ``tokenizer``, it is the
+    one that the model's config names.
     """
     precision = str(dtype).removeprefix("torch.")
     moved = device.type != "cpu" or dtype != torch.float32
@@ -58,7 +65,7 @@ def from_open_clip(
         arch=name.short,
         vision=vision,
         text=text,
-        tokenizer=_tokenizer(name, text_profile.context_length),
+        tokenizer=tokenizer or tokenizer_of(name, text_profile.context_length),
         mean=mean,
         std=std,
         native_profile=native_tower_profile(activation, precision),
@@ -190,13 +197,6 @@ def load_state(model: nn.Module, state: dict[str, Tensor], source: str, arch: st
                 f"{tuple(state[key].shape)}, {arch} needs {tuple(value.shape)}"
             )
     model.load_state_dict(state)
-
-
-def _tokenizer(name: BackboneName, context_length: int) -> Any:
-    if name.config is None:
-        with hub_errors(name.text, "use a model with CLIP's own tokenizer"):
-            return open_clip.get_tokenizer(name.arch)
-    return open_clip.SimpleTokenizer(context_length=context_length)
 
 
 def _first_line(error: Exception) -> str:

@@ -10,27 +10,28 @@ from zsad.backbones.profiles import PositionResize
 
 
 def resize_position_embedding(
-    embedding: Tensor, native: tuple[int, int], grid: tuple[int, int], how: PositionResize
+    embedding: Tensor, native: tuple[int, int], grid: tuple[int, int], how: PositionResize, leading: int = 1
 ) -> Tensor:
-    """Interpolate a learned position embedding to another patch grid; the class row is kept.
+    """Interpolate a learned position embedding to another patch grid; leading rows are kept.
 
     Always starts from the loaded embedding. (Published code that overwrites its parameter
     interpolates twice when it meets a second image size.)
 
     Args:
-        embedding: [1 + h0 * w0, D], class token first.
+        embedding: [leading + h0 * w0, D], class token first.
         native: Grid (h0, w0) that the embedding was learned on.
         grid: Grid (h, w) of the image.
         how: Interpolation; align_corners is False throughout.
+        leading: Rows of no patch: 1, or 0 for a tower without a class token.
 
     Returns:
-        [1 + h * w, D] in the dtype of ``embedding``.
+        [leading + h * w, D] in the dtype of ``embedding``.
     """
     if grid == native:
         return embedding
     # Half precision would round the interpolation weights; float64 stays float64.
     work = embedding if embedding.dtype == torch.float64 else embedding.float()
-    patches = work[1:].reshape(1, *native, -1).permute(0, 3, 1, 2)
+    patches = work[leading:].reshape(1, *native, -1).permute(0, 3, 1, 2)
     resized = F.interpolate(
         patches,
         size=grid,
@@ -39,4 +40,4 @@ def resize_position_embedding(
         antialias=how == "bicubic_antialias",
     )
     rows = resized.permute(0, 2, 3, 1).reshape(grid[0] * grid[1], -1)
-    return torch.cat([work[:1], rows]).to(embedding.dtype)
+    return torch.cat([work[:leading], rows]).to(embedding.dtype)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, field_validator, mo
 
 from zsad.errors import InputError
 
-Activation = Literal["quick_gelu", "gelu"]
+Activation = Literal["quick_gelu", "gelu", "gelu_tanh"]
 PositionResize = Literal["bilinear", "bicubic", "bicubic_antialias"]
 Stage = Literal["raw", "ln_post", "joint"]
 
@@ -24,7 +24,8 @@ class TowerProfile(BaseModel):
     three are served by one pass.
 
     Attributes:
-        activation: Activation of the MLPs. OpenAI's weights were trained with QuickGELU.
+        activation: Activation of the MLPs. OpenAI's weights were trained with QuickGELU, many of
+            SigLIP's towers with the tanh approximation of GELU.
         position_embedding: Interpolation of the position embedding to another grid
             (align_corners=False; torch's two bicubic kernels differ even when enlarging).
         image_resize: How an image becomes a square: ``squash`` resizes both sides, without a crop.
@@ -141,7 +142,8 @@ class Readout(BaseModel):
     Attributes:
         taps: Where patch tokens are read.
         stage: ``raw`` block output, after ``ln_post``, or in the ``joint`` space (ln_post, projection).
-        cls_ln_post: Whether the class token passes ln_post before the projection.
+        cls_ln_post: Whether the class token passes ln_post before the projection. Towers without one know
+            only true.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -16,7 +16,7 @@ class Term(Hashable, Protocol):
     """What a refined stream adds in one block. Equal terms are computed once per block and pass."""
 
     def __call__(self, state: BlockState) -> Tensor:
-        """Return [B, T, D] (or [B, N, D] for streams without a class token)."""
+        """Return [B, T, D] (or [B, N, D] for streams without a class token); T is N in a tower without."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Stream:
             raise ValueError("a cumulative stream starts from the ordinary one, which has a class token")
 
     def has_class_token(self, block: int) -> bool:
-        """Whether the stream's first token at ``block`` is the class token."""
+        """Whether the stream's first token at ``block`` is the class token, in a tower that has one."""
         return self.class_token or block < self.start
 
 
@@ -116,7 +116,7 @@ class VisionRequest:
     Attributes:
         tokens: Token sets, in the order in which the method wants them.
         windows: Window features, after the token sets.
-        cls_ln_post: Whether the image feature passes ln_post before the projection (the detector sets it
+        cls_ln_post: Whether the class token passes ln_post before the projection (the detector sets it
             from the recipe's readout).
     """
 

@@ -11,6 +11,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from zsad.backbones.attention_pool import AttentionPool
 from zsad.backbones.block import Block, BlockState
 from zsad.backbones.position import resize_position_embedding
 from zsad.backbones.profiles import Stage, TowerProfile
@@ -31,7 +32,7 @@ class VisionOutput:
 
     Attributes:
         token_sets: In the order of the request.
-        image_feature: [B, C] joint class feature, not normalised.
+        image_feature: [B, C] joint feature of the class token or of the attention pool, not normalised.
     """
 
     token_sets: tuple[TokenSet, ...]
@@ -44,25 +45,27 @@ class VisionWeights:
 
     Attributes:
         patch_embedding: Maps [B, 3, H, W] to [B, D, h, w].
-        class_embedding: [D].
-        position_embedding: [1 + h0 * w0, D].
+        class_embedding: [D], or None for a tower without a class token.
+        position_embedding: [1 + h0 * w0, D], or [h0 * w0, D] without a class token.
         native_grid: (h0, w0).
         ln_pre: Norm before the first block, or identity.
         blocks: The transformer blocks.
         ln_post: Norm after the last block.
-        projection: [D, C].
+        projection: [D, C], or None where the pool leads to the joint space.
         patch_size: Side of a patch in pixels.
+        pool: What the image feature is read with where there is no class token.
     """
 
     patch_embedding: nn.Module
-    class_embedding: Tensor
+    class_embedding: Tensor | None
     position_embedding: Tensor
     native_grid: tuple[int, int]
     ln_pre: nn.Module
     blocks: tuple[Block, ...]
     ln_post: nn.Module
-    projection: Tensor
+    projection: Tensor | None
     patch_size: int
+    pool: AttentionPool | None = None
 
 
 class VisionTower(nn.Module):
@@ -77,11 +80,12 @@ class VisionTower(nn.Module):
         super().__init__()
         self.profile = profile
         self.patch_embedding = weights.patch_embedding
-        self.class_embedding = nn.Parameter(weights.class_embedding, requires_grad=False)
+        self.class_embedding = _frozen(weights.class_embedding)
         self.position_embedding = nn.Parameter(weights.position_embedding, requires_grad=False)
         self.ln_pre, self.ln_post = weights.ln_pre, weights.ln_post
         self.blocks = nn.ModuleList(block.with_activation(profile.activation) for block in weights.blocks)
-        self.projection = nn.Parameter(weights.projection, requires_grad=False)
+        self.projection = _frozen(weights.projection)
+        self.pool = weights.pool and weights.pool.with_activation(profile.activation)
         self.native_grid = weights.native_grid
         self.patch_size = weights.patch_size
         self.counts: Counter[str] = Counter()
@@ -94,12 +98,20 @@ class VisionTower(nn.Module):
     @property
     def width(self) -> int:
         """Channels of the blocks."""
-        return self.class_embedding.shape[0]
+        return self.position_embedding.shape[1]
 
     @property
     def embed_dim(self) -> int:
         """Channels of the joint space."""
+        if self.pool is not None:
+            return self.pool.embed_dim
+        assert self.projection is not None  # a tower has one or the other
         return self.projection.shape[1]
+
+    @property
+    def leading(self) -> int:
+        """Places before the patches: 1 for the class token, 0 in a tower without one."""
+        return 0 if self.class_embedding is None else 1
 
     @property
     def native_image_size(self) -> int:
@@ -134,10 +146,11 @@ class VisionTower(nn.Module):
             One output per request.
 
         Raises:
-            InputError: A token set is read at a block that the tower has not, or a window does not fit.
+            InputError: A token set is read at a block that the tower has not, a window does not fit, or
+                something is read of a class token that the tower has not.
         """
         self.counts["passes"] += 1
-        patches = self.patch_embedding(images.to(self.projection.dtype))
+        patches = self.patch_embedding(images.to(self.position_embedding.dtype))
         grid = Grid(patches.shape[2], patches.shape[3])
         embedded = self._embed(patches.flatten(2).transpose(1, 2), grid)
         token_requests = [token for request in requests for token in request.tokens]
@@ -148,7 +161,7 @@ class VisionTower(nn.Module):
             return self._window_features(embedded, grid, window)
 
         def class_feature(ln_post: bool) -> Tensor:
-            return self._class_feature(last, ln_post)
+            return self._image_feature(last[:, : self.leading + patch_count(grid)], ln_post)
 
         def read_place(place: TokenRequest) -> Tensor:
             return self._read(states[_state_key(place)], place.stage)
@@ -158,7 +171,7 @@ class VisionTower(nn.Module):
 
         def token_set(token: TokenRequest) -> TokenSet:
             tokens = read(replace(token, name=""))
-            has_class = token.stream is None or token.stream.has_class_token(token.block)
+            has_class = self._has_class(token.stream, token.block)
             return TokenSet(
                 token.name,
                 tokens[:, 1:] if has_class else tokens,
@@ -188,15 +201,22 @@ class VisionTower(nn.Module):
                 )
 
     def _embed(self, patches: Tensor, grid: Grid) -> Tensor:
-        """Add the class token and positions to patch embeddings [B, N, D]: [B, 1 + N, D]."""
+        """Add the class token, if any, and positions to patch embeddings [B, N, D]: [B, T, D]."""
         position = resize_position_embedding(
             self.position_embedding,
             self.native_grid,
             (grid.height, grid.width),
             self.profile.position_embedding,
+            self.leading,
         )
+        if self.class_embedding is None:
+            return patches + position
         tokens = torch.cat([self.class_embedding.expand(patches.shape[0], 1, -1), patches], dim=1)
         return tokens + position
+
+    def _has_class(self, stream: Stream | None, block: int) -> bool:
+        """Whether the first place of a stream at a block is the class token."""
+        return self.leading == 1 and (stream is None or stream.has_class_token(block))
 
     def _run(
         self,
@@ -214,7 +234,8 @@ class VisionTower(nn.Module):
                 last_block[request.stream] = max(request.block, last_block.get(request.stream, 0))
         refined: dict[Stream, Tensor] = {}
         states: dict[_StateKey, Tensor] = {}
-        length = 1 + grid.height * grid.width
+        patches = patch_count(grid)
+        length = self.leading + patches
         for number, block in enumerate(self.blocks, start=1):
             self.counts["blocks"] += 1
             x = _with_injected(x, length, number, injected)
@@ -233,7 +254,7 @@ class VisionTower(nn.Module):
                     refined[stream] = terms(stream.term)
                 if (stream, number, "output") in wanted:
                     # Injected tokens, which stand behind the patches, are not read.
-                    read = length if stream.has_class_token(number) else length - 1
+                    read = patches + self._has_class(stream, number)
                     states[stream, number, "output"] = refined[stream][:, :read]
             if (None, number, "output") in wanted:
                 states[None, number, "output"] = state.output[:, :length]
@@ -251,11 +272,25 @@ class VisionTower(nn.Module):
         if stage == "raw":
             return state
         normed: Tensor = self.ln_post(state)
-        return normed if stage == "ln_post" else normed @ self.projection
+        return normed if stage == "ln_post" else self._to_joint(normed)
 
-    def _class_feature(self, state: Tensor, ln_post: bool) -> Tensor:
-        token = state[:, 0]
-        feature: Tensor = (self.ln_post(token) if ln_post else token) @ self.projection
+    def _to_joint(self, tokens: Tensor) -> Tensor:
+        """Take tokens [B, T, D] or [B, D] to the joint space."""
+        if self.pool is not None:
+            return self.pool.each(tokens)
+        assert self.projection is not None  # a tower has one or the other
+        return tokens @ self.projection
+
+    def _image_feature(self, state: Tensor, ln_post: bool) -> Tensor:
+        """Read the class token of a state [B, T, D], or pool its patches: [B, C]."""
+        if self.pool is None:
+            return self._to_joint(self.ln_post(state[:, 0]) if ln_post else state[:, 0])
+        if not ln_post:
+            raise InputError(
+                "this backbone has no class token that could be read without ln_post; "
+                "use --set readout.cls_ln_post=true"
+            )
+        feature: Tensor = self.pool(self.ln_post(state))
         return feature
 
     def _window_features(self, embedded: Tensor, grid: Grid, window: WindowRequest) -> TokenSet:
@@ -263,6 +298,10 @@ class VisionTower(nn.Module):
 
         Patches keep the position rows of the full image (WinCLIP, section 4.2).
         """
+        if self.leading == 0:
+            raise InputError(
+                "this backbone has no class token to read windows of patches by; use a CLIP of the ViT family"
+            )
         index = window_index(grid, window.size, window.stride).to(embedded.device)
         batch, count = embedded.shape[0], index.shape[0]
         patches = embedded[:, 1:][:, index]  # [B, windows, size * size, D]
@@ -274,8 +313,8 @@ class VisionTower(nn.Module):
             x = self.ln_pre(chunk)
             for block in self.blocks:
                 x = block(x)
-            features.append(self._class_feature(x, ln_post=True))
-        incidence = torch.zeros(count, grid.height * grid.width, device=embedded.device)
+            features.append(self._image_feature(x, ln_post=True))
+        incidence = torch.zeros(count, patch_count(grid), device=embedded.device)
         incidence.scatter_(1, index, 1.0)
         tokens = torch.cat(features).reshape(batch, count, -1)
         return TokenSet(window.name, tokens, Windows(grid, incidence), "joint", self.depth)
@@ -296,11 +335,20 @@ def window_index(grid: Grid, size: int, stride: int) -> Tensor:
     return cells.unfold(0, size, stride).unfold(1, size, stride).reshape(-1, size * size)
 
 
+def patch_count(grid: Grid) -> int:
+    """Return the number of patches of a grid."""
+    return grid.height * grid.width
+
+
 _StateKey = tuple[Stream | None, int, str]
 
 
 def _state_key(request: TokenRequest) -> _StateKey:
     return request.stream, request.block, request.point
+
+
+def _frozen(value: Tensor | None) -> nn.Parameter | None:
+    return None if value is None else nn.Parameter(value, requires_grad=False)
 
 
 def _with_injected(x: Tensor, length: int, number: int, injected: InjectedTokens | None) -> Tensor:

@@ -48,7 +48,7 @@ def _refiners() -> Iterator[PartSpec]:
         factory=f"{_HERE}.attention:build_d_per_image",
         summary="D-attention by dense maps, cut at each image's own mean similarity, beside E-attention",
         options=f"{_OPTIONS}:DAttentionOptions",
-        requires=_MAPS,
+        requires=_MAPS | {"cls_token"},
         provides=_PATCHES,
     )
     yield PartSpec(
@@ -57,7 +57,7 @@ def _refiners() -> Iterator[PartSpec]:
         factory=f"{_HERE}.attention:build_d_batch",
         summary="D-attention as in the published code, cut at the mean similarity of the whole batch",
         options=f"{_OPTIONS}:DAttentionOptions",
-        requires=_MAPS,
+        requires=_MAPS | {"cls_token"},
         provides=_PATCHES,
         batch_dependent=True,
     )

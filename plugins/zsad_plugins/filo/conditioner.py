@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from zsad.parts import BuildContext
 from zsad.values import ABNORMAL, NORMAL, Features, Prompts
+from zsad_plugins.aprilgan.heads import apply_linear
 from zsad_plugins.filo.options import ConditionerOptions
 from zsad_plugins.filo.places import CELLS, cell, centre
 
@@ -25,8 +26,7 @@ class ShiftNet(nn.Module):
 
     def forward(self, feature: Tensor) -> Tensor:
         """Return [B, D] for normalised features [B, C]."""
-        shift: Tensor = self.linear2(F.relu(self.linear1(feature)))
-        return shift
+        return apply_linear(self.linear2, F.relu(apply_linear(self.linear1, feature)))
 
 
 class ShiftedContext(nn.Module):

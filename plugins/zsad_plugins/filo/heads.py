@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from zsad.errors import InputError
 from zsad.parts import BuildContext
 from zsad.values import Features, Grid, TokenSet
+from zsad_plugins.aprilgan.heads import apply_linear
 from zsad_plugins.filo.mmci import folded_convolution
 from zsad_plugins.filo.options import HeadOptions
 from zsad_plugins.filo.taps import LOCAL, ORDINARY
@@ -39,7 +40,7 @@ class Heads(nn.Module):
         """Return the adapted image feature [B, C], not normalised."""
         if not self.adapts:
             return feature
-        return feature + F.silu(self.widen(F.relu(self.narrow(feature))))
+        return feature + F.silu(apply_linear(self.widen, F.relu(apply_linear(self.narrow, feature))))
 
     def forward(self, features: Features) -> Features:
         """Return joint token sets, those of the ordinary stream first, and the adapted image feature.
@@ -55,7 +56,7 @@ class Heads(nn.Module):
                 f"gets {len(ordinary)} ordinary and {len(local)} local taps; use attention_refiner=filo.taps"
             )
         linear = [
-            _joint(entry, head(entry.tokens))
+            _joint(entry, project(head, entry))
             for entry, head in zip(ordinary, self.linear, strict=True)
         ]  # fmt: skip
         convolved = [
@@ -69,15 +70,23 @@ class Heads(nn.Module):
         )
 
 
+def project(head: nn.Module, entry: TokenSet) -> Tensor:
+    """Return a token set's tokens through a linear head: [B, N, C]."""
+    assert isinstance(head, nn.Linear)
+    return apply_linear(head, entry.tokens)
+
+
 def convolve(head: nn.Module, entry: TokenSet) -> Tensor:
-    """Return the convolution of a token set on its grid: [B, N, C]."""
+    """Return the convolution of a token set on its grid, in the tokens' precision: [B, N, C]."""
+    assert isinstance(head, nn.Conv2d) and head.bias is not None
     assert isinstance(entry.layout, Grid)  # 'patch_tokens' is required
     image = entry.tokens.transpose(1, 2).reshape(
         len(entry.tokens), -1, entry.layout.height, entry.layout.width
     )
     # CUDA would round inputs of float32 convolutions to TF32, which linear layers do not.
     with torch.backends.cudnn.flags(allow_tf32=False):
-        convolved: Tensor = head(image)
+        weight, bias = head.weight.to(image.dtype), head.bias.to(image.dtype)
+        convolved = F.conv2d(image, weight, bias, padding=head.padding)
     return convolved.flatten(2).transpose(1, 2)
 
 

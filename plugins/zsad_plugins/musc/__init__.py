@@ -38,7 +38,7 @@ def zsad_parts() -> Iterator[PartSpec]:
         factory="zsad_plugins.musc.rscin:build",
         summary="image scores of a class averaged over the images with the most similar features",
         options="zsad_plugins.musc.options:RscinOptions",
-        requires=frozenset({"image_score", "cls_token"}),
+        requires=frozenset({"image_score"}),
         provides=frozenset({"image_score"}),
         two_phase=True,
         transductive=True,

@@ -39,7 +39,7 @@ def zsad_parts() -> Iterator[PartSpec]:
         factory="zsad_plugins.standard.scorers:build_cosine",
         summary="cosine of every joint token and of the image feature with the two text features",
         options=f"{_OPTIONS}:CosineOptions",
-        requires=frozenset({"tokens:joint", "text_features", "cls_token"}),
+        requires=frozenset({"tokens:joint", "text_features"}),
         provides=frozenset({"scores:logits", "image_score"}),
     )
     yield PartSpec(
