@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from zsad.cli.output import JsonOption, print_json, print_table
+from zsad.cli.common import BackboneOption, DeviceOption, DtypeOption, ImageSizeOption, SeedOption
+from zsad.cli.output import JsonOption, print_json, print_message, print_table
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
@@ -32,3 +33,67 @@ def metrics(
     columns = ("implementation", "metrics", "pixels", "seconds", "memory_mib", "ratio", "largest_difference")
     shown = [{**row, "largest_difference": f"{row['largest_difference']:.1e}"} for row in rows]
     print_table(shown, columns)
+
+
+@app.command("methods")
+def methods(
+    names: Annotated[
+        list[str], typer.Option("--method", help="Method; may be given several times.", show_default=False)
+    ],
+    backbone: BackboneOption = "mini",
+    image_size: ImageSizeOption = None,
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "auto",
+    images: Annotated[int, typer.Option("--images", min=1, help="Drawn images, in one batch.")] = 1,
+    repeats: Annotated[
+        int, typer.Option("--repeats", min=1, help="Rounds, of which the fastest counts.")
+    ] = 3,
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Time methods, each alone and all together in shared passes."""
+    from zsad.evaluation.speed import bench_methods
+
+    result = bench_methods(
+        names,
+        backbone=backbone,
+        image_size=image_size,
+        device=device,
+        dtype=dtype,
+        images=images,
+        repeats=repeats,
+        seed=seed,
+    )
+    _print_notes(result)
+    if as_json:
+        print_json(result)
+        return
+    columns = ("methods", "encode_s", "score_s", "passes", "blocks", "terms", "attentions", "peak_mib",
+               "ratio")  # fmt: skip
+    print_table([_shown(row) for row in result["rows"]], columns)
+
+
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row with its figures as text: seconds per image, and the ratio to the dearest alone."""
+    return {
+        **row,
+        "methods": " + ".join(row["methods"]),
+        "encode_s": f"{row['encode_seconds']:.4f}",
+        "score_s": f"{row['score_seconds']:.4f}",
+        "ratio": f"{row['ratio']:.3f}",
+    }
+
+
+def _print_notes(result: dict[str, Any]) -> None:
+    """Say what was measured, and with what."""
+    sizes = ", ".join(map(str, result["image_sizes"]))
+    print_message(
+        f"{result['backbone']} at {sizes} px, {result['dtype']} on {result['device']}, "
+        f"{result['threads']} threads; seconds per image of {result['images']} in a batch, fastest of "
+        f"{result['repeats']}; memory {result['memory']}; ratio to the dearest method alone"
+    )
+    if result["untrained"]:
+        print_message(f"untrained, with random weights: {', '.join(result['untrained'])}")
+    if len(result["groups"]) > 1:
+        groups = "; ".join(" + ".join(group) for group in result["groups"])
+        print_message(f"not all share a pass: {groups}")

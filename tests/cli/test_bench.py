@@ -1,0 +1,35 @@
+"""``zsad bench methods``."""
+
+from __future__ import annotations
+
+import json
+
+
+def test_a_row_per_method_and_one_for_all(zsad, tiny) -> None:
+    words = ("bench", "methods", "--method", "crane", "--method", "anomalyclip", "--backbone", tiny,
+             "--image-size", 80, "--repeats", 1)  # fmt: skip
+    answer = zsad(*words)
+    assert answer.code == 0
+    header, *lines = answer.out.splitlines()
+    assert header.split() == ["methods", "encode_s", "score_s", "passes", "blocks", "terms", "attentions",
+                              "peak_mib", "ratio"]  # fmt: skip
+    assert [line.split("  ")[0] for line in lines] == ["crane", "anomalyclip", "crane + anomalyclip"]
+    assert lines[-1].split()[5:9] == ["1", "4", "8", "16"]
+    assert "at 80 px, " in answer.err and "random weights: crane, anomalyclip" in answer.err
+    assert "not all share" not in answer.err
+    result = json.loads(zsad(*words, "--json", "--dtype", "bfloat16").out)
+    assert result["dtype"] == "bfloat16" and result["groups"] == [["crane", "anomalyclip"]]
+    assert min(row["ratio"] for row in result["rows"]) > 0
+
+
+def test_methods_that_share_no_pass_are_named(zsad, tiny) -> None:
+    answer = zsad("bench", "methods", "--method", "adaclip", "--method", "winclip", "--backbone", tiny,
+                  "--image-size", 80, "--repeats", 1)  # fmt: skip
+    assert answer.code == 0 and "not all share a pass: adaclip; winclip" in answer.err
+
+
+def test_what_does_not_exist_or_fit_is_named(zsad, tiny) -> None:
+    answer = zsad("bench", "methods", "--method", "crone", "--backbone", tiny)
+    assert answer.code == 2 and "did you mean 'crane'?" in answer.sentence
+    answer = zsad("bench", "methods", "--method", "crane", "--backbone", tiny, "--image-size", 81)
+    assert answer.code == 2 and "multiple" in answer.sentence
