@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -101,8 +100,9 @@ def main(given: list[str] | None = None) -> int:
     trained = time.perf_counter()
 
     finished = trainer.finished().cpu()
+    decisive = ("images", "seed", "steps", "batch", "rate", "size")
     notes = {
-        "command": "python -m zsad.training.mini " + " ".join(sys.argv[1:] if given is None else given),
+        "plan": json.dumps({name: getattr(options, name) for name in decisive}),
         "drawing_seconds": f"{drawn - begun:.0f}",
         "training_seconds": f"{trained - drawn:.0f}",
         "torch": torch.__version__,
