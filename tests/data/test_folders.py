@@ -13,12 +13,12 @@ from zsad.data.folders import (
     MASK_ENDINGS,
     file_inside,
     images_in,
-    natural_key,
     pair_masks,
     require_folder,
     require_masks,
     subfolders,
 )
+from zsad.data.order import natural_key
 from zsad.errors import InputError
 
 STEMS = st.text("abcxyz0123456789-. ", min_size=1, max_size=6).filter(lambda s: s.strip(". ") == s)

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from zsad.data.fingerprint import manifest_hash
-from zsad.data.folders import natural_key
+from zsad.data.order import natural_key
 from zsad.errors import InputError, nearest
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from zsad.data.images import SUFFIXES
+from zsad.data.order import natural_key
 from zsad.errors import InputError
 
 MASK_ENDINGS = ("_mask", "-mask", "_gt", "-gt", "_label", "-label", "_ground_truth")
@@ -15,13 +15,6 @@ MASK_ENDINGS = ("_mask", "-mask", "_gt", "-gt", "_label", "-label", "_ground_tru
 
 NORMAL_NAMES = ("good", "normal", "ok")
 """Names of folders with normal images, in any mixture of upper and lower case."""
-
-
-def natural_key(text: str) -> list[tuple[bool, int, str]]:
-    """Return a sort key that compares runs of digits as numbers: ``2.png`` comes before ``10.png``."""
-    pairs = re.findall(r"([0-9]+)|([^0-9]+)", text)
-    # The text itself comes last, so that names that differ in case or zeros have an order too.
-    return [*((not digits, int(digits or 0), other.casefold()) for digits, other in pairs), (False, -1, text)]
 
 
 def is_normal(folder: Path) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 import threading
 from collections.abc import Iterable, Iterator
@@ -14,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
+from zsad.data.order import natural_key
 from zsad.errors import InputError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif")
@@ -63,7 +63,7 @@ def read_image(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
         if status.st_size == 0:
             raise InputError(f"cannot read '{path}': the file is empty")
         with open(path, "rb") as stream:
-            with _own_pixel_limit():
+            with own_pixel_limit():
                 image = Image.open(stream, formats=_FORMATS)
             width, height = image.size
             if width * height > MAX_PIXELS:
@@ -129,19 +129,13 @@ def _walk(root: Path) -> Iterator[Path]:
                 yield Path(folder, name)
 
 
-def _natural(file: Path, root: Path) -> list[tuple[list[tuple[bool, int, str]], str]]:
+def _natural(file: Path, root: Path) -> list[list[tuple[bool, int, str]]]:
     """Return a sort key that compares runs of digits in each part of the path as numbers."""
-    return [(_chunks(part), part) for part in file.relative_to(root).parts]
-
-
-def _chunks(text: str) -> list[tuple[bool, int, str]]:
-    """Split ``text`` into numbers and lower-case text that compare with one another, numbers first."""
-    pairs = re.findall(r"([0-9]+)|([^0-9]+)", text)
-    return [(not digits, int(digits or 0), other.casefold()) for digits, other in pairs]
+    return [natural_key(part) for part in file.relative_to(root).parts]
 
 
 @contextmanager
-def _own_pixel_limit() -> Iterator[None]:
+def own_pixel_limit() -> Iterator[None]:
     """Have Pillow apply ``MAX_PIXELS`` to a header, rather than its own limit, which refuses earlier."""
     with _pillow_limit:
         former = Image.MAX_IMAGE_PIXELS

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from zsad.data.images import MAX_PIXELS, _own_pixel_limit
+from zsad.data.images import MAX_PIXELS, own_pixel_limit
 from zsad.errors import InputError
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def _values(path: str | os.PathLike[str]) -> tuple[npt.NDArray[np.int64], int, b
     """Return values [H, W], the value of white, and whether the file is a JPEG."""
     try:
         with Path(path).open("rb") as stream:
-            with _own_pixel_limit():
+            with own_pixel_limit():
                 image = Image.open(stream, formats=_FORMATS)
             if image.width * image.height > MAX_PIXELS:
                 raise InputError(f"cannot read mask '{path}': it has over {MAX_PIXELS // 10**6} megapixels")
