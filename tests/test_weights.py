@@ -14,12 +14,12 @@ from safetensors.torch import load_file, save_file
 
 from zsad.backbones.clip import ClipBackbone
 from zsad.backbones.loading import load_backbone
-from zsad.card import TrainedOn, WeightsCard, read_card
+from zsad.card import TrainedOn, WeightsCard, file_sha256, read_card
 from zsad.detector import Detector, load_detector
 from zsad.errors import InputError
 from zsad.host import Host, get_host
-from zsad.training.trainer import learned_state, weights_card
-from zsad.weights import file_sha256, save_weights
+from zsad.training.learner import learned_state, weights_card
+from zsad.weights import save_weights
 
 EMBEDDED = files("zsad_plugins.anomalyclip") / "mini.safetensors"
 

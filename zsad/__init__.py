@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from zsad.detector import Detector
     from zsad.weights import WeightsSource
 
@@ -13,7 +15,12 @@ __version__ = "0.1.0"
 
 
 def load(
-    method: str, *, backbone: str = "mini", weights: WeightsSource | None = None, **options: Any
+    method: str,
+    *,
+    backbone: str = "mini",
+    weights: WeightsSource | None = None,
+    adapter: str | Path | None = None,
+    **options: Any,
 ) -> Detector:
     """Make a method runnable on a backbone.
 
@@ -24,14 +31,16 @@ def load(
         backbone: ``mini``, ``ARCH:PRETRAINED``, ``hf-hub:...``, ``ARCH@FILE`` or ``ARCH@random:SEED``.
         weights: Learned parameters of the method; needed where a part of it is learned and its plugin ships
             none for the backbone. A mapping from part to file where parts come from several files.
+        adapter: Folder of an adapter (LoRA) that was learned on the backbone.
         **options: Passed on to ``zsad.detector.load_detector``: image size, device, dtype, overridden parts.
 
     Returns:
         The detector, in eval mode, on its device.
 
     Raises:
-        InputError: If the method, the backbone, the weights or an option does not exist or does not fit.
+        InputError: If the method, the backbone, the weights, the adapter or an option does not exist or
+            does not fit.
     """
     from zsad.detector import load_detector
 
-    return load_detector(method, backbone=backbone, weights=weights, **options)
+    return load_detector(method, backbone=backbone, weights=weights, adapter=adapter, **options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Literal
 
@@ -40,6 +41,7 @@ class WeightsCard(BaseModel):
         parts: Kind -> part name, for every part the file holds parameters of.
         profile: The vision numerics that they were learned with; loading under others is refused.
         text_activation: Activation of the text tower that they were learned with, or None.
+        text_adapter: Hash of the adapter of the text tower that they were learned with, or None.
         backbone: sha256 of the backbone that they were learned on, or None where it is not known.
         origin: ``authors``' published checkpoint, ``own`` training, or ``none``.
         trained_on: Datasets, or None where nobody said.
@@ -53,6 +55,7 @@ class WeightsCard(BaseModel):
     parts: dict[str, str]
     profile: dict[str, str | None]
     text_activation: str | None = None
+    text_adapter: str | None = None
     backbone: str | None = None
     origin: Origin
     trained_on: tuple[TrainedOn, ...] | None = None
@@ -90,3 +93,9 @@ def read_card(path: Path) -> WeightsCard:
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         raise InputError(f"the card of {path} is not readable: {problem['loc']}: {problem['msg']}") from error
+
+
+def file_sha256(path: Path) -> str:
+    """Return the sha256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 
-from zsad.card import TrainedOn, WeightsCard
+from zsad.card import TrainedOn, WeightsCard, file_sha256
 from zsad.errors import InputError
 from zsad.host import Host
 from zsad.imports import load_object
 from zsad.recipe import load_recipe
-from zsad.weights import file_sha256, save_weights
+from zsad.weights import save_weights
 
 
 def read_checkpoint(path: Path) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from zsad.backbones.adapter.card import read_adapter_card
 from zsad.backbones.clip import ClipBackbone, state_digest
 from zsad.backbones.profiles import TowerProfile
 from zsad.backbones.streams import VisionRequest
@@ -339,6 +340,7 @@ def load_detector(
     *,
     backbone: str | ClipBackbone,
     weights: WeightsSource | None = None,
+    adapter: str | Path | None = None,
     device: str = "auto",
     dtype: str = "auto",
     image_size: int | None = None,
@@ -354,6 +356,8 @@ def load_detector(
         backbone: Name (see :func:`zsad.backbones.loading.load_backbone`) or a loaded backbone.
         weights: File with the learned parts, or a mapping from part key (its kind) to file; by default
             those that the method's plugin ships for the backbone.
+        adapter: Folder of an adapter (LoRA) on the backbone. What plugins ship was learned without one and is
+            not loaded beside it.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
         image_size: Side of the square input in pixels.
@@ -370,14 +374,21 @@ def load_detector(
 
     host = host or get_host()
     host.recipes.get(method)  # a misspelt method is refused before seconds go into a backbone
+    if adapter is not None:
+        read_adapter_card(Path(adapter))  # and so is a wrong folder
     loaded = load_backbone(backbone, device, dtype) if isinstance(backbone, str) else backbone
+    if adapter is not None:
+        from zsad.backbones.adapter.lora import load_adapter  # PEFT takes seconds to import
+
+        loaded = load_adapter(loaded, Path(adapter))
     recipe = resolve(host, method, backbone_facts(loaded), overrides=overrides, image_size=image_size)
     detector = Detector(loaded, recipe, seed=seed)
     learnable = {part.key: detector.parts[part.key] for part in recipe.learnable}
+    shipped = None if loaded.adapter else recipe.recipe.weights.get(loaded.arch)
     if weights is not None:
         detector.cards = load_weights(learnable, recipe, weights, loaded.sha256)
-    elif learnable and not untrained and (resource := recipe.recipe.weights.get(loaded.arch)):
-        detector.cards = load_embedded_weights(learnable, recipe, resource, loaded.sha256)
+    elif learnable and not untrained and shipped is not None:
+        detector.cards = load_embedded_weights(learnable, recipe, shipped, loaded.sha256)
     missing = [key for key in learnable if key not in detector.cards]
     if missing and not untrained:
         raise InputError(

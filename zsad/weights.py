@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -14,10 +13,14 @@ from zsad.card import METADATA_KEY, WeightsCard, read_card
 from zsad.errors import InputError
 from zsad.files import atomic_write
 from zsad.imports import resource_path
+from zsad.repositories.names import named_file
 from zsad.resolution import ResolvedRecipe
 
 WeightsSource = str | Path | Mapping[str, str | Path]
-"""One file for all learnable parts, or one per part key (``ResolvedPart.key``, for most the kind)."""
+"""One file for all learnable parts, or one per part key (``ResolvedPart.key``, for most the kind).
+
+A file is a path, a folder with a weights.safetensors, or ``hf://OWNER/NAME[@REVISION][/FILE.safetensors]``.
+"""
 
 
 def save_weights(path: Path, tensors: Mapping[str, Tensor], card: WeightsCard) -> None:
@@ -30,12 +33,6 @@ def save_weights(path: Path, tensors: Mapping[str, Tensor], card: WeightsCard) -
     metadata = {METADATA_KEY: card.model_dump_json()}
     serialized = save(contiguous, metadata=metadata)
     atomic_write(path, lambda stream: stream.write(serialized))
-
-
-def file_sha256(path: Path) -> str:
-    """Return the sha256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def load_weights(
@@ -54,6 +51,7 @@ def load_weights(
 
     Raises:
         InputError: Weights of another method, under another profile, or of another size.
+        ZsadError: The weights are on a model hub that cannot be reached.
     """
     files = _files_by_key(modules, recipe, source)
     cards: dict[str, WeightsCard] = {}
@@ -115,10 +113,10 @@ def _files_by_key(
                     f"--weights {key}=...: method '{recipe.method}' has no learnable part '{key}' "
                     f"(it has: {', '.join(modules) or 'none'})"
                 )
-        return {key: Path(path) for key, path in source.items()}
+        return {key: named_file(name) for key, name in source.items()}
     if not modules:
         raise InputError(f"method '{recipe.method}' learns nothing; leave --weights out")
-    return dict.fromkeys(modules, Path(source))
+    return dict.fromkeys(modules, named_file(source))
 
 
 def _check_belongs(card: WeightsCard, key: str, recipe: ResolvedRecipe, path: Path) -> None:
@@ -132,17 +130,29 @@ def _check_belongs(card: WeightsCard, key: str, recipe: ResolvedRecipe, path: Pa
 
 
 def _check_profile(card: WeightsCard, recipe: ResolvedRecipe, path: Path) -> None:
-    run = recipe.profile.binding()
+    run, text = recipe.profile.binding(), recipe.text_profile
     texts = {
-        "text activation": (card.text_activation, recipe.text_profile and recipe.text_profile.activation)
+        "text activation": (card.text_activation, text.activation if text else None),
+        "text adapter": (card.text_adapter, text.adapter if text else None),
     }
     pairs = {key: (card.profile.get(key), run[key]) for key in run} | texts
+    for name in ("adapter", "text adapter"):
+        learned, now = pairs.pop(name)
+        if learned != now:
+            raise InputError(
+                f"{path} was learned with {_adapter_words(name, learned)}, this run has "
+                f"{_adapter_words(name, now)}; name the adapter's folder by --adapter, or leave it out"
+            )
     for name, (learned, now) in pairs.items():
         if learned != now and not (name == "text activation" and learned is None):
             raise InputError(
                 f"{path} was learned with {name.replace('_', ' ')} '{learned}', this run uses '{now}'; "
                 "add --set profile=official for an authors' checkpoint, or override the profile by field"
             )
+
+
+def _adapter_words(name: str, adapter: str | None) -> str:
+    return f"no {name}" if adapter is None else f"the {name} {adapter}"
 
 
 def _load_part(module: nn.Module, state: Mapping[str, Tensor], key: str, path: Path) -> None:

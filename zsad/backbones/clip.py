@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from zsad.backbones.block import Block
 from zsad.backbones.profiles import TextProfile, TowerProfile
 from zsad.backbones.text import TextTower, TextWeights
 from zsad.backbones.vision import VisionTower, VisionWeights
 from zsad.card import TrainedOn
+
+if TYPE_CHECKING:
+    from zsad.backbones.adapter.lora import Adapter
+    from zsad.backbones.adapter.options import TowerName
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,7 @@ class ClipBackbone:
         native_profile: The vision numerics that the weights were trained with.
         native_text_profile: The text numerics that the weights were trained with, or None.
         device: Where the weights are.
+        adapter: The adapter (LoRA) in the towers' blocks, or None.
     """
 
     def __init__(
@@ -62,6 +69,7 @@ class ClipBackbone:
         native_text_profile: TextProfile | None,
         digest: Callable[[], str],
         device: torch.device,
+        adapter: Adapter | None = None,
     ) -> None:
         self.card = card
         self.arch = arch
@@ -69,6 +77,7 @@ class ClipBackbone:
         self.native_profile = native_profile
         self.native_text_profile = native_text_profile
         self.device = device
+        self.adapter = adapter
         self._vision, self._text, self._tokenizer = vision, text, tokenizer
         self._digest = digest
         self._vision_towers: dict[TowerProfile, VisionTower] = {}
@@ -76,8 +85,44 @@ class ClipBackbone:
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of the weights, independent of the file format they came in."""
+        """Hash of the weights, independent of the file format they came in; an adapter is no part of it."""
         return self._digest()
+
+    def blocks(self, tower: TowerName) -> tuple[Block, ...] | None:
+        """Return the blocks that the towers of every profile share, or None for a backbone without text."""
+        weights = self._vision if tower == "vision" else self._text
+        return None if weights is None else weights.blocks
+
+    def with_adapter(
+        self,
+        adapter: Adapter,
+        hashes: Mapping[TowerName, str],
+        card: BackboneCard,
+    ) -> ClipBackbone:
+        """Return a backbone with an adapter's blocks over these weights; this one stays as it is.
+
+        Args:
+            adapter: Holds the blocks that are adapted.
+            hashes: Hash of the adapter by adapted tower, for the profiles.
+            card: What is known of weights and adapter.
+        """
+        vision, text = adapter.blocks("vision"), adapter.blocks("text")
+        text_profile = self.native_text_profile
+        return ClipBackbone(
+            card=card,
+            arch=self.arch,
+            vision=self._vision if vision is None else replace(self._vision, blocks=vision),
+            text=self._text if text is None or self._text is None else replace(self._text, blocks=text),
+            tokenizer=self._tokenizer,
+            mean=self.mean,
+            std=self.std,
+            native_profile=self.native_profile.model_copy(update={"adapter": hashes.get("vision")}),
+            native_text_profile=text_profile
+            and text_profile.model_copy(update={"adapter": hashes.get("text")}),
+            digest=lambda: self.sha256,
+            device=self.device,
+            adapter=adapter,
+        )
 
     def vision_tower(self, profile: TowerProfile | None = None) -> VisionTower:
         """Return the tower of a profile, by default the native one; equal profiles share a tower."""

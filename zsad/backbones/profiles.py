@@ -62,6 +62,7 @@ class TextProfile(BaseModel):
         deep_prompt_cast: Precision to which deep prompts are rounded before they are inserted
             (published code rounds them to float16, in float32 runs too), or None.
         context_length: Longest text in tokens.
+        adapter: Hash of an adapter (LoRA) on the tower, or None.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -70,6 +71,7 @@ class TextProfile(BaseModel):
     causal: bool = True
     deep_prompt_cast: Literal["float16"] | None = None
     context_length: int = 77
+    adapter: str | None = None
 
 
 def _depth_value(value: object) -> object:

@@ -24,7 +24,18 @@ BackboneOption = Annotated[
 ]
 WeightsOption = Annotated[
     list[str] | None,
-    typer.Option("--weights", metavar="[PART=]FILE", help="Learned weights; PART=FILE for one part only."),
+    typer.Option(
+        "--weights",
+        metavar="[PART=]FILE",
+        help="Learned weights: a path, or hf://OWNER/NAME[@REVISION][/FILE.safetensors]; PART=FILE for one "
+        "part only.",
+    ),
+]
+AdapterOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--adapter", metavar="DIR", help="Folder of an adapter (LoRA) that was learned on the backbone."
+    ),
 ]
 ImageSizeOption = Annotated[
     int | None, typer.Option("--image-size", min=1, help="Side of the square input in pixels.")

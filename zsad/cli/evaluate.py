@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from zsad.cli.common import (
+    AdapterOption,
     BackboneOption,
     BatchSizeOption,
     DeviceOption,
@@ -50,6 +51,7 @@ def evaluate(
     out: Annotated[Path, typer.Option("--out", help="Folder for the results.", show_default=False)],
     backbone: BackboneOption = "mini",
     weights: WeightsOption = None,
+    adapter: AdapterOption = None,
     metrics: Annotated[
         list[str] | None,
         typer.Option("--metrics", help="A metric ('zsad metrics' lists them) instead of the standard ones."),
@@ -97,6 +99,7 @@ def evaluate(
         methods,
         backbone=backbone,
         weights=sources,
+        adapter=adapter,
         device=device,
         dtype=dtype,
         image_size=image_size,
@@ -114,6 +117,7 @@ def evaluate(
         include_contaminated=include_contaminated,
     )
     asked = {"methods": methods, "data": data, "backbone": backbone, "weights": weights or [],
+             "adapter": None if adapter is None else str(adapter),
              "image_size": image_size, "batch_size": batch_size, "dtype": dtype, "seed": seed,
              "device": device, "untrained": untrained, "workers": evaluation.workers,
              "overrides": overrides or [], "resolution": resolution, "engine": engine}  # fmt: skip

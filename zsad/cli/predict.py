@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zsad.cli.common import (
+    AdapterOption,
     BackboneOption,
     BatchSizeOption,
     DeviceOption,
@@ -37,6 +38,7 @@ def predict(
     method: MethodOption,
     backbone: BackboneOption = "mini",
     weights: WeightsOption = None,
+    adapter: AdapterOption = None,
     class_name: Annotated[str, typer.Option("--class-name", help="Object noun for prompts.")] = "object",
     normal_prompt: Annotated[
         list[str] | None,
@@ -81,6 +83,7 @@ def predict(
         method,
         backbone=backbone,
         weights=weights_source(weights),
+        adapter=adapter,
         device=device,
         dtype=dtype,
         image_size=image_size,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+from zsad.backbones.adapter.card import read_adapter_card
 from zsad.backbones.loading import load_backbone
 from zsad.detector import load_detector
 from zsad.evaluation.cells import Contestant
@@ -15,6 +17,7 @@ def load_contestants(
     *,
     backbone: str,
     weights: Mapping[str, WeightsSource],
+    adapter: str | Path | None = None,
     device: str = "auto",
     dtype: str = "auto",
     image_size: int | None = None,
@@ -28,6 +31,7 @@ def load_contestants(
         methods: Names of methods.
         backbone: Name of the backbone.
         weights: Learned weights by method.
+        adapter: Folder of an adapter (LoRA) on the backbone, for every method.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
         image_size: Side of the square input in pixels.
@@ -38,7 +42,13 @@ def load_contestants(
     Raises:
         InputError: Whatever does not exist or does not fit.
     """
+    if adapter is not None:
+        read_adapter_card(Path(adapter))  # a wrong folder is refused before seconds go into a backbone
     loaded = load_backbone(backbone, device, dtype)
+    if adapter is not None:
+        from zsad.backbones.adapter.lora import load_adapter  # PEFT takes seconds to import
+
+        loaded = load_adapter(loaded, Path(adapter))
     contestants = []
     for method in methods:
         source = weights.get(method)

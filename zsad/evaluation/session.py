@@ -25,7 +25,7 @@ from zsad.host import Host
 from zsad.imports import load_object
 from zsad.metrics.metric import Metric
 
-PACKAGES = ("zsad", "torch", "open_clip_torch", "transformers", "numpy", "scipy", "pillow")
+PACKAGES = ("zsad", "torch", "open_clip_torch", "transformers", "peft", "numpy", "scipy", "pillow")
 
 
 @dataclass(frozen=True)
