@@ -50,7 +50,7 @@ def hub_errors(name: str, mend: str) -> Iterator[None]:
 def hub_reachable() -> bool:
     """Whether the hub's host answers; behind a proxy this cannot be told and is taken for granted."""
     endpoint = urlsplit(constants.ENDPOINT)
-    if getproxies():
+    if set(getproxies()) - {"no"}:  # that entry names hosts that need none
         return True
     port = endpoint.port or (80 if endpoint.scheme == "http" else 443)
     try:

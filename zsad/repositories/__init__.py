@@ -1,0 +1,1 @@
+"""Repositories of learned weights: on the Hugging Face hub, or a folder in the same layout."""
