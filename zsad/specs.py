@@ -26,6 +26,9 @@ PartKind = Literal[
 
 PART_KINDS: tuple[PartKind, ...] = get_args(PartKind)
 
+GeneratorLevel = Literal["image", "features"]
+"""What a generator of synthetic anomalies changes."""
+
 
 @dataclass(frozen=True)
 class PartSpec:
@@ -126,20 +129,41 @@ class MetricSpec:
 
 
 @dataclass(frozen=True)
+class LossSpec:
+    """A term of what training minimises.
+
+    Attributes:
+        name: For example ``"dice"``; a recipe's ``training.losses`` names it.
+        function: Import string of ``loss(step, options) -> Tensor``: [B], averaged with the images' weights,
+            or a scalar.
+        summary: One sentence for ``zsad losses``.
+        options: Import string of a pydantic model in a module without torch.
+    """
+
+    name: str
+    function: str
+    summary: str
+    options: str | None = None
+
+
+@dataclass(frozen=True)
 class GeneratorSpec:
     """A generator of synthetic anomalies for training on normal images.
 
     Attributes:
         name: For example ``"draem"``.
-        factory: Import string of ``build(options) -> Generator``.
-        summary: One sentence for listings.
+        factory: Import string of ``build(options)``, which returns a ``zsad.training.generators.Generator``,
+            or a ``FeatureGenerator`` where the level is ``features``.
+        summary: One sentence for ``zsad generators``.
         options: Import string of a pydantic model in a module without torch.
+        level: Whether it changes images, or what a detector's frozen towers say of them.
     """
 
     name: str
     factory: str
     summary: str
     options: str | None = None
+    level: GeneratorLevel = "image"
 
 
 @dataclass(frozen=True)
@@ -208,6 +232,7 @@ Spec = (
     | BackboneSpec
     | DatasetSpec
     | MetricSpec
+    | LossSpec
     | GeneratorSpec
     | ExporterSpec
     | ReporterSpec

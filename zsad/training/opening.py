@@ -1,0 +1,195 @@
+"""From ``--data``, ``--generator`` and their options to the examples of a training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError
+
+from zsad.data.dataset import Dataset, DatasetImage, folder_name
+from zsad.data.folders import images_in
+from zsad.data.nouns import noun_of
+from zsad.data.spec import open_dataset, parse_spec
+from zsad.errors import InputError, nearest
+from zsad.host import Host
+from zsad.options import Options
+from zsad.recipe import first_problem
+from zsad.training.generators import FeatureGenerator, LoadedGenerator, load_generator
+from zsad.training.mosaic import MosaicExamples, MosaicLabel
+from zsad.training.posterior import PosteriorOptions
+from zsad.training.sources import DatasetExamples, GeneratedExamples, NormalExamples, TrainingSource
+
+HEADS = ("generator", "examples")
+"""The words before the first dot of an option that decides the examples, in ``--set HEAD.OPTION=VALUE``."""
+
+
+class ExampleOptions(Options):
+    """Options of the examples, ``--set examples.OPTION=VALUE``."""
+
+    clean: float = Field(0.5, ge=0, lt=1)
+    """Share of the generated examples that stay clean."""
+    mosaic_label: MosaicLabel = "from-mask"
+    """Where a mosaic's image label comes from; 'original' keeps the replaced example's, as published."""
+    weight: Literal["equal", "posterior"] = "equal"
+    """Whether generated anomalies count alike, or by their Expected Anomaly Posterior."""
+    posterior: PosteriorOptions = PosteriorOptions()
+    """Options of that posterior."""
+
+
+def open_sources(
+    specs: Sequence[str],
+    host: Host,
+    generator: str | None = None,
+    options: Sequence[str] = (),
+    *,
+    seed: int = 0,
+    copies: int = 1,
+    mosaic: float = 0.0,
+) -> TrainingSource:
+    """Return the examples of a training; images are read when they are asked for.
+
+    Without a generator they are the annotated test images of the datasets. With one that changes images, they
+    are normal images and anomalies made on them; with one that changes features, normal images, and
+    :func:`open_feature_generator` gives what changes their features.
+
+    Args:
+        specs: Datasets, ``[NAME:]LAYOUT=PATH[:CLASS,CLASS]``. With a generator, a folder that holds nothing
+            but images will do, too: they are taken for normal.
+        host: Whose layouts and generators are known.
+        generator: Name of a generator, or None.
+        options: ``generator.OPTION=VALUE`` and ``examples.OPTION=VALUE``, values as YAML.
+        seed: Seed of everything random, 0 or more.
+        copies: Examples made of each normal image.
+        mosaic: Share of the examples that are replaced by a mosaic of four.
+
+    Raises:
+        InputError: Nothing to learn from, missing masks, no normal image, or a wrong name, option or number.
+    """
+    given = _parsed(options)
+    wanted = _example_options(given["examples"])
+    source: TrainingSource
+    if generator is None:
+        if given["generator"]:
+            raise InputError(f"--set generator.{next(iter(given['generator']))}: name a --generator first")
+        if copies != 1 or "clean" in given["examples"]:
+            what = "examples.clean" if copies == 1 else "copies"
+            raise InputError(f"{what}: name a --generator, which makes copies and leaves some clean")
+        source = DatasetExamples([open_dataset(text, host) for text in specs])
+    else:
+        loaded = load_generator(host, generator, given["generator"])
+        normals = NormalExamples([open_normal(text, host) for text in specs])
+        if loaded.level == "image":
+            source = GeneratedExamples(normals, loaded, copies=copies, clean=wanted.clean, seed=seed)
+        else:
+            _refuse_image_options(loaded, copies, given["examples"])
+            source = normals
+    return MosaicExamples(source, mosaic, seed, label=wanted.mosaic_label) if mosaic else source
+
+
+def open_feature_generator(
+    host: Host, generator: str | None, options: Sequence[str] = ()
+) -> FeatureGenerator | None:
+    """Return the generator if it is one that changes features, else None.
+
+    Args:
+        host: Whose generators are known.
+        generator: Name of a generator, or None.
+        options: As for :func:`open_sources`.
+
+    Raises:
+        InputError: A wrong name, option or value.
+    """
+    if generator is None:
+        return None
+    loaded = load_generator(host, generator, _parsed(options)["generator"])
+    found: FeatureGenerator | None = loaded.make if loaded.level == "features" else None
+    return found
+
+
+def open_weighting(generator: str | None, options: Sequence[str] = ()) -> PosteriorOptions | None:
+    """Return how generated anomalies are weighted, or None where all examples count alike.
+
+    Args:
+        generator: Name of a generator, or None.
+        options: As for :func:`open_sources`.
+
+    Raises:
+        InputError: A wrong option, or weights without a generator.
+    """
+    wanted = _example_options(_parsed(options)["examples"])
+    if wanted.weight == "equal":
+        return None
+    if generator is None:
+        raise InputError(
+            "--set examples.weight=posterior: only generated anomalies are weighted; name a --generator"
+        )
+    return wanted.posterior
+
+
+def open_normal(text: str, host: Host) -> Dataset:
+    """Read a dataset of which only the normal images will be used.
+
+    A folder that holds images and nothing else is one class of normal images, whatever its layout is called:
+    no layout that tells normal from anomalous images consists of such a folder.
+
+    Raises:
+        InputError: As :func:`zsad.data.spec.open_dataset`.
+    """
+    request = parse_spec(text, host.datasets)
+    if request.layout not in host.datasets or not _holds_only_images(request.path):
+        return open_dataset(text, host)
+    assert request.path is not None  # or it would hold nothing
+    name = folder_name(request.path)
+    images = [
+        DatasetImage(image, None, False, name, noun_of(name)) for image in images_in(request.path.absolute())
+    ]
+    dataset = Dataset.of(request.path.absolute(), images)
+    if request.name is not None:
+        dataset = replace(dataset, name=request.name)
+    return dataset.restricted_to(request.classes) if request.classes else dataset
+
+
+def _holds_only_images(folder: Path | None) -> bool:
+    if folder is None or not folder.is_dir():
+        return False
+    images = images_in(folder)
+    return bool(images) and len(images) == sum(not path.name.startswith(".") for path in folder.iterdir())
+
+
+def _parsed(options: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return the options by head."""
+    found: dict[str, dict[str, Any]] = {head: {} for head in HEADS}
+    for text in options:
+        path, equals, value = text.partition("=")
+        head, dot, name = path.strip().partition(".")
+        if head not in HEADS:
+            known = " or ".join(HEADS)
+            raise InputError(f"--set {text}: options of examples begin with {known}{nearest(head, HEADS)}")
+        if not (equals and dot and name):
+            raise InputError(f"--set {text}: write {head}.OPTION=VALUE")
+        try:
+            found[head][name] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise InputError(f"--set {text}: '{value}' is not a value in YAML") from error
+    return found
+
+
+def _example_options(given: dict[str, Any]) -> ExampleOptions:
+    try:
+        return ExampleOptions.model_validate(given)
+    except ValidationError as error:
+        raise InputError(f"--set examples: {first_problem(error, ExampleOptions)}") from error
+
+
+def _refuse_image_options(loaded: LoadedGenerator, copies: int, given: dict[str, Any]) -> None:
+    """Refuse what would have no effect on normal images whose features are changed later."""
+    if copies != 1 or "clean" in given:
+        what = "examples.clean" if copies == 1 else "copies"
+        raise InputError(
+            f"{what}: generator '{loaded.name}' changes features anew in every step, so this has no meaning; "
+            "leave it out"
+        )
