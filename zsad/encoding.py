@@ -47,6 +47,15 @@ def encode_together(detectors: Sequence[Detector], samples: Sequence[Sample]) ->
     Raises:
         InputError: The detectors do not share their passes, or their side inputs clash.
     """
+    return run_pass(detectors, samples)
+
+
+def run_pass(detectors: Sequence[Detector], samples: Sequence[Sample]) -> list[Features]:
+    """Do what :func:`encode_together` does, and record gradients if torch is told to.
+
+    They reach what is learned before or within the pass: injected tokens, an adapter of the tower. The pass
+    before the injection, whose image feature the tokens are made of, stays without them.
+    """
     if len(group_by_pass(detectors)) != 1:
         names = ", ".join(detector.recipe.method for detector in detectors)
         raise InputError(f"methods {names} differ in backbone, profile or image size and cannot share a pass")
@@ -55,8 +64,9 @@ def encode_together(detectors: Sequence[Detector], samples: Sequence[Sample]) ->
     auxiliary = _side_inputs(detectors, samples, pixels)
     injected = prepass = None
     if first.injector is not None:
-        (plain,) = first.tower(pixels, [VisionRequest(cls_ln_post=first.request.cls_ln_post)])
-        before = first.features(plain, samples, auxiliary)
+        with torch.no_grad():
+            (plain,) = first.tower(pixels, [VisionRequest(cls_ln_post=first.request.cls_ln_post)])
+            before = first.features(plain, samples, auxiliary)
         prepass = before.image_feature
         injected = first.injector.inject(before)
     outputs = first.tower(pixels, [detector.request for detector in detectors], auxiliary, injected)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 
 import numpy as np
 import pytest
 import torch
 
-from zsad.evaluation.reading import Loaded, Unreadable, _interrupts_held_back, read_batches
+from zsad.evaluation.reading import Loaded, Unreadable, read_batches
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -37,14 +36,6 @@ def test_reading_leaves_gradients_as_they_were(dataset, detector) -> None:
     batches = read_batches(dataset.images, [detector("clip-baseline").input_form], 5, 0)
     next(batches)
     assert torch.is_grad_enabled()
-
-
-def test_an_interrupt_during_a_fork_comes_after_it() -> None:
-    former, reached = signal.getsignal(signal.SIGINT), False
-    with pytest.raises(KeyboardInterrupt), _interrupts_held_back():
-        signal.raise_signal(signal.SIGINT)
-        reached = True
-    assert reached and signal.getsignal(signal.SIGINT) is former
 
 
 def test_images_can_be_read_beside_the_main_thread(dataset, detector) -> None:
