@@ -20,6 +20,7 @@ HOOKS: dict[str, type[Any]] = {
     "zsad_recipes": specs.RecipeSpec,
     "zsad_datasets": specs.DatasetSpec,
     "zsad_metrics": specs.MetricSpec,
+    "zsad_losses": specs.LossSpec,
     "zsad_generators": specs.GeneratorSpec,
     "zsad_exporters": specs.ExporterSpec,
     "zsad_reporters": specs.ReporterSpec,

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         DemoTabSpec,
         ExporterSpec,
         GeneratorSpec,
+        LossSpec,
         MetricSpec,
         PartSpec,
         RecipeSpec,
@@ -181,6 +182,37 @@ def zsad_metrics() -> Iterable[MetricSpec]:
                     factory="acme_vision.metrics:build_iou",
                     summary="Largest intersection over union at any threshold.",
                     uses_test_labels=True,
+                )
+
+    .. versionadded:: 0.1
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def zsad_losses() -> Iterable[LossSpec]:
+    """Contribute losses for training.
+
+    Called when a method is trained whose recipe names a loss, and by ``zsad losses``. Yield one ``LossSpec``
+    for each loss; its function gets a ``zsad.training.step.Step`` (features, text, scores, masks) and the
+    validated options.
+
+    Example:
+        .. code-block:: python
+
+            from zsad.hookspecs import hookimpl
+            from zsad.specs import LossSpec
+
+            zsad_api = 1
+
+
+            @hookimpl
+            def zsad_losses():
+                yield LossSpec(
+                    name="acme-margin",
+                    function="acme_vision.losses:margin",
+                    options="acme_vision.options:MarginOptions",
+                    summary="Keeps the largest normal score below the mean anomalous one.",
                 )
 
     .. versionadded:: 0.1

@@ -22,6 +22,7 @@ from zsad.specs import (
     DemoTabSpec,
     ExporterSpec,
     GeneratorSpec,
+    LossSpec,
     MetricSpec,
     PartSpec,
     RecipeSpec,
@@ -96,6 +97,7 @@ class Host:
         self.recipes: Registry[RecipeSpec] = Registry("method", claims.get("zsad_recipes", ()))
         self.datasets: Registry[DatasetSpec] = Registry("dataset layout", claims.get("zsad_datasets", ()))
         self.metrics: Registry[MetricSpec] = Registry("metric", claims.get("zsad_metrics", ()))
+        self.losses: Registry[LossSpec] = Registry("loss", claims.get("zsad_losses", ()))
         self.generators: Registry[GeneratorSpec] = Registry("generator", claims.get("zsad_generators", ()))
         self.exporters: Registry[ExporterSpec] = Registry("exporter", claims.get("zsad_exporters", ()))
         self.reporters: Registry[ReporterSpec] = Registry("reporter", claims.get("zsad_reporters", ()))

@@ -37,7 +37,7 @@ def apply_overrides(recipe: dict[str, Any], overrides: Sequence[str]) -> dict[st
         if head in PLAIN:
             if operator != "=":
                 raise InputError(f"--set {text}: '{head}' is no list; write {path}=value")
-            _set_plain(result, head, rest, value)
+            _set_plain(result, head, rest, value, text)
         elif head in KINDS:
             _set_part(result.setdefault("parts", {}), head, rest, operator, value, text)
         else:
@@ -67,13 +67,30 @@ def _split(text: str) -> tuple[str, str, Any]:
         raise InputError(f"--set {text}: '{right}' is not a value in YAML") from error
 
 
-def _set_plain(result: dict[str, Any], head: str, rest: str, value: Any) -> None:
+def _set_plain(result: dict[str, Any], head: str, rest: str, value: Any, text: str) -> None:
     if not rest:
         result[head] = value
         return
     current = result.get(head)
-    section = dict(current) if isinstance(current, dict) else {"base": current} if current else {}
-    result[head] = {**section, rest: value}
+    section = current if isinstance(current, dict) else {"base": current} if current else {}
+    _refuse_hiding(section, head, rest, text)
+    result[head] = _with_nested(section, rest, value)
+
+
+def _refuse_hiding(section: dict[str, Any], head: str, rest: str, text: str) -> None:
+    """Refuse to put a value under one that is no mapping, which would vanish without a word."""
+    *outer, _ = rest.split(".")
+    inner: Any = section
+    for depth, step in enumerate(outer, 1):
+        inner = inner.get(step)
+        if inner is None:
+            return
+        if not isinstance(inner, dict):
+            path = ".".join((head, *outer[:depth]))
+            raise InputError(
+                f"--set {text}: {path} is {inner!r} and holds no '{rest.split('.')[depth]}'; "
+                f"set {path} as a whole"
+            )
 
 
 def _set_part(parts: dict[str, Any], kind: str, rest: str, operator: str, value: Any, text: str) -> None:
@@ -156,12 +173,14 @@ def _find(entries: list[Any], name: str, kind: str, text: str) -> int:
 
 def _with_option(choice: Any, option: str, value: Any) -> dict[str, Any]:
     entry: dict[str, Any] = {"use": choice} if isinstance(choice, str) else dict(choice)
-    section: dict[str, Any] = dict(entry.get("options") or {})
-    entry["options"] = section
-    *outer, last = option.split(".")
-    for step in outer:
-        inner = section.get(step)
-        section[step] = dict(inner) if isinstance(inner, dict) else {}
-        section = section[step]
-    section[last] = value
+    entry["options"] = _with_nested(entry.get("options") or {}, option, value)
     return entry
+
+
+def _with_nested(section: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
+    """Return a copy of nested mappings with a value at a dotted path."""
+    step, _, rest = path.partition(".")
+    if not rest:
+        return {**section, step: value}
+    inner = section.get(step)
+    return {**section, step: _with_nested(inner if isinstance(inner, dict) else {}, rest, value)}

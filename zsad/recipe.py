@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatch
 from functools import cache
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from zsad.backbones.profiles import Activation, PositionResize, Readout
 from zsad.errors import InputError, ZsadError, nearest
 from zsad.host import Host
 from zsad.imports import read_resource
 from zsad.specs import PART_KINDS
+from zsad.training.plan import Training
 
 Fidelity = Literal["official-code", "third-party-code", "paper", "inspired", "composed"]
+
+VARIABLE = ("fidelity", "profile", "image_size", "readout", "parts", "display")
+"""The fields of a recipe that may differ from backbone to backbone."""
 
 
 class _Frozen(BaseModel):
@@ -138,29 +143,6 @@ class Display(_Frozen):
     high: float = 1.0
 
 
-Momentum = Annotated[float, Field(ge=0, lt=1)]
-
-
-class Training(_Frozen):
-    """How a method's parts are learned on an auxiliary dataset; the defaults are AnomalyCLIP's.
-
-    Attributes:
-        epochs: Passes over the training set.
-        batch_size: Images per step.
-        learning_rate: Of Adam.
-        betas: Of Adam.
-        map_weight: Weight of the map loss of every score set.
-        image_weight: Weight of the image loss.
-    """
-
-    epochs: int = Field(default=15, ge=1)
-    batch_size: int = Field(default=8, ge=1)
-    learning_rate: float = Field(default=1e-3, gt=0)
-    betas: tuple[Momentum, Momentum] = (0.5, 0.999)
-    map_weight: float = Field(default=4.0, ge=0)
-    image_weight: float = Field(default=1.0, ge=0)
-
-
 class Recipe(_Frozen):
     """A method as data.
 
@@ -178,6 +160,7 @@ class Recipe(_Frozen):
         display: Range of the map in pictures.
         training: How its parts are learned.
         weights: Weights that ship with the plugin: a resource string by backbone architecture.
+        on_backbone: What differs on some backbones, by pattern of the architecture: see :func:`for_backbone`.
     """
 
     name: str
@@ -193,6 +176,7 @@ class Recipe(_Frozen):
     display: Display = Display()
     training: Training = Training()
     weights: dict[str, str] = {}
+    on_backbone: dict[str, dict[str, Any]] = {}
 
 
 def recipe_dict(host: Host, name: str) -> dict[str, Any]:
@@ -222,10 +206,42 @@ def validate_recipe(data: dict[str, Any], name: str) -> Recipe:
     Raises:
         InputError: A field is unknown or has a wrong value; the sentence names it.
     """
+    recipe = _validated(data, f"recipe of '{name}'")
+    for pattern, overlay in recipe.on_backbone.items():
+        where = f"recipe of '{name}', on_backbone '{pattern}'"
+        if other := next((field for field in overlay if field not in VARIABLE), None):
+            raise InputError(
+                f"{where}: '{other}' cannot differ between backbones{nearest(other, VARIABLE)} "
+                f"(what can: {', '.join(VARIABLE)})"
+            )
+        if "fidelity" not in overlay and not {"parts", "readout"}.isdisjoint(overlay):
+            raise InputError(f"{where}: with other parts or another readout it has to say its fidelity there")
+        _validated(merged(data, overlay), where)
+    return recipe
+
+
+def for_backbone(data: dict[str, Any], arch: str) -> dict[str, Any]:
+    """Return a recipe's plain data for one backbone.
+
+    The entries of ``on_backbone`` whose pattern fits are laid over the rest in their order, as a file over the
+    one that it ``extends``.
+
+    Args:
+        data: A recipe that :func:`validate_recipe` accepts.
+        arch: The backbone's architecture.
+    """
+    result = {key: value for key, value in data.items() if key != "on_backbone"}
+    for pattern, overlay in (data.get("on_backbone") or {}).items():
+        if fnmatch(arch, pattern):
+            result = merged(result, overlay)
+    return result
+
+
+def _validated(data: dict[str, Any], where: str) -> Recipe:
     try:
         return Recipe.model_validate(data)
     except ValidationError as error:
-        raise InputError(f"recipe of '{name}': {first_problem(error, Recipe)}") from error
+        raise InputError(f"{where}: {first_problem(error, Recipe)}") from error
 
 
 def first_problem(error: ValidationError, model: type[BaseModel]) -> str:
@@ -256,16 +272,16 @@ def _read(resource: str, extended_by: tuple[str, ...] = ()) -> dict[str, Any]:
         raise ZsadError(f"recipe file {resource}: 'extends' has to name a file, not {base!r}")
     package = resource.partition(":")[0]
     found = _read(base if ":" in base else f"{package}:{base}", (*extended_by, resource))
-    return _merged(found, data)
+    return merged(found, data)
 
 
-def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Lay ``over`` on ``base``: mappings merge, except part choices; everything else is replaced."""
+def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Lay ``over`` on ``base``: mappings merge, except where a part is chosen; all else is replaced."""
     result = dict(base)
     for key, value in over.items():
         old = result.get(key)
         if isinstance(old, dict) and isinstance(value, dict) and "use" not in value:
-            result[key] = _merged(old, value)
+            result[key] = merged(old, value)
         else:
             result[key] = value
     return result

@@ -20,7 +20,16 @@ from zsad.errors import InputError
 from zsad.host import Host
 from zsad.imports import load_object
 from zsad.overrides import LISTS, apply_overrides, changes_parts
-from zsad.recipe import Fidelity, PartChoice, PartChoices, Recipe, first_problem, recipe_dict, validate_recipe
+from zsad.recipe import (
+    Fidelity,
+    PartChoice,
+    PartChoices,
+    Recipe,
+    first_problem,
+    for_backbone,
+    recipe_dict,
+    validate_recipe,
+)
 from zsad.specs import PART_KINDS, PartKind, PartSpec
 
 
@@ -62,7 +71,7 @@ class ResolvedRecipe:
 
     Attributes:
         method: Method name as asked for.
-        recipe: The recipe after overrides.
+        recipe: The recipe on this backbone, after overrides.
         fidelity: The recipe's, or ``composed`` where any part was overridden.
         parts: In the order of the data flow.
         profile: Vision numerics.
@@ -158,8 +167,37 @@ def resolve(
     """
     data = recipe_dict(host, method)
     published = validate_recipe(data, method)
+    if published.on_backbone:
+        data = for_backbone(data, facts.arch)
+        published = validate_recipe(data, method)
     recipe = validate_recipe(apply_overrides(data, overrides), method) if overrides else published
-    composed = changes_parts(published, recipe)
+    return resolve_recipe(
+        host, method, recipe, facts, composed=changes_parts(published, recipe), image_size=image_size
+    )
+
+
+def resolve_recipe(
+    host: Host,
+    method: str,
+    recipe: Recipe,
+    facts: BackboneFacts,
+    *,
+    composed: bool,
+    image_size: int | None = None,
+) -> ResolvedRecipe:
+    """Resolve a recipe, whichever way it came to be, on a backbone.
+
+    Args:
+        host: Knows the parts.
+        method: Name under which the method was asked for.
+        recipe: The recipe.
+        facts: What has to be known of the backbone.
+        composed: Whether it is no longer the method as published.
+        image_size: Side of the square input in pixels, or None for the recipe's.
+
+    Raises:
+        InputError: Unknown part or option; a requirement that nothing meets.
+    """
     recipe = recipe.model_copy(update={"parts": _with_companions(host, recipe.parts)})
     profile, text_profile, size = _numerics(recipe, facts)
     try:
@@ -248,15 +286,29 @@ def part_options(spec: PartSpec, given: dict[str, Any]) -> BaseModel | None:
     Raises:
         InputError: Unknown option or wrong value; the sentence names both.
     """
-    if spec.options is None:
+    return validated_options(f"part '{spec.name}'", spec.options, given)
+
+
+def validated_options(owner: str, model: str | None, given: dict[str, Any]) -> BaseModel | None:
+    """Return the options of a part, a loss or a generator with defaults filled in.
+
+    Args:
+        owner: Whose they are, for the sentence.
+        model: Import string of their model, or None where there are none.
+        given: What was chosen.
+
+    Raises:
+        InputError: Unknown option or wrong value; the sentence names both.
+    """
+    if model is None:
         if given:
-            raise InputError(f"part '{spec.name}' has no options, but '{next(iter(given))}' was given")
+            raise InputError(f"{owner} has no options, but '{next(iter(given))}' was given")
         return None
-    model: type[BaseModel] = load_object(spec.options)
+    form: type[BaseModel] = load_object(model)
     try:
-        return model.model_validate(given)
+        return form.model_validate(given)
     except ValidationError as error:
-        raise InputError(f"option of part '{spec.name}': {first_problem(error, model)}") from error
+        raise InputError(f"option of {owner}: {first_problem(error, form)}") from error
 
 
 def _with_companions(host: Host, choices: PartChoices) -> PartChoices:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from zsad.backbones.text import TextTower
 from zsad.parts import PromptConditioner, PromptLearner
@@ -97,19 +97,26 @@ class TextSide:
         return Conditioning(pair, raw, intermediates)
 
     def _prompts_of(self, name: str) -> Prompts:
-        if torch.is_grad_enabled():
+        if _learns(self.learner):
             return self.learner(name)
         if name not in self._prompts:
             self._prompts[name] = self.learner(name)
         return self._prompts[name]
 
     def _constant(self, name: str) -> tuple[Tensor, Tensor]:
-        if torch.is_grad_enabled():
+        if _learns(self.learner) or _learns(self.tower):
             return encode_prompts(self.tower, self.learner(name))
         if name not in self._cache:
             self._cache[name] = encode_prompts(self.tower, self.learner(name))
             self.encodings += 1
         return self._cache[name]
+
+
+def _learns(part: object) -> bool:
+    """Whether gradients are recorded and reach parameters, so that nothing that comes of them can be kept."""
+    if not torch.is_grad_enabled() or not isinstance(part, nn.Module):
+        return False
+    return any(parameter.requires_grad for parameter in part.parameters())
 
 
 def _joined(found: list[Conditioning], order: Tensor) -> Conditioning:

@@ -1,8 +1,10 @@
-"""``zsad bench methods``."""
+"""``zsad bench methods`` and ``zsad bench train``."""
 
 from __future__ import annotations
 
 import json
+
+import pytest
 
 
 def test_a_row_per_method_and_one_for_all(zsad, tiny) -> None:
@@ -33,3 +35,18 @@ def test_what_does_not_exist_or_fit_is_named(zsad, tiny) -> None:
     assert answer.code == 2 and "did you mean 'crane'?" in answer.sentence
     answer = zsad("bench", "methods", "--method", "crane", "--backbone", tiny, "--image-size", 81)
     assert answer.code == 2 and "multiple" in answer.sentence
+
+
+def test_an_epoch_from_the_cache_loses_what_one_without_does(zsad, tiny) -> None:
+    answer = zsad("bench", "train", "--backbone", tiny, "--images", 10, "--json")
+    assert answer.code == 0, answer.err
+    result = json.loads(answer.out)
+    live, cached = result["rows"]
+    assert [row["features"] for row in (live, cached)] == ["encoded anew", "from the cache"]
+    for name in ("focal", "dice", "image"):
+        assert cached[name] == pytest.approx(live[name], rel=1e-5)
+    assert result["largest_difference"] < 1e-5 and result["cache_mib"] > 0 and live["speedup"] == 1
+    answer = zsad("bench", "train", "--backbone", tiny, "--images", 4, "--method", "clip-baseline")
+    assert answer.code == 2 and "learns nothing" in answer.sentence
+    answer = zsad("bench", "train", "--backbone", tiny, "--images", 4, "--method", "adaclip")
+    assert answer.code == 2 and "cannot be cached" in answer.sentence

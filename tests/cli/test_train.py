@@ -5,16 +5,19 @@ from __future__ import annotations
 import csv
 import json
 import signal
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from safetensors.torch import load_file
 
-import zsad.cli.train as command
-from tests.training.drawing import draw_set
+from tests.training.drawing import draw_set, pixels, save
 from zsad.card import read_card
 from zsad.files import atomic_write
+
+RUN_FILES = {"checkpoint.pt", "curve.svg", "weights.md", "weights.safetensors"}
 
 
 @pytest.fixture
@@ -24,8 +27,10 @@ def root(tmp_path) -> Path:
 
 
 @pytest.fixture
-def train(zsad, tiny, root, tmp_path):
+def train(zsad, tiny, root, tmp_path, monkeypatch):
     """Run ``zsad train`` on the tiny backbone, by default AnomalyCLIP for one epoch into the folder ``w``."""
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
     def run(*words: object, method="anomalyclip", data=None, out=None, epochs=1):
         plan = [] if epochs is None else ["--epochs", epochs]
@@ -40,11 +45,15 @@ def test_weights_serve_predict_and_eval(train, zsad, tiny, root, tmp_path) -> No
     assert answer.code == 0
     fields = json.loads(answer.out)
     path = tmp_path / "w" / "weights.safetensors"
-    assert (fields["weights"], fields["method"], fields["images"]) == (str(path), "anomalyclip", 6)
-    assert fields["map"] > 0 and fields["image"] > 0 and len(fields["recipe_hash"]) == 16
+    assert (fields["weights"], fields["method"], fields["epochs"]) == (str(path), "anomalyclip", 2)
+    assert min(fields[name] for name in ("focal", "dice", "image")) > 0 and len(fields["recipe_hash"]) == 16
     lines = answer.err.splitlines()
     assert [line.partition(":")[0] for line in lines if line.startswith("epoch")] == ["epoch 1", "epoch 2"]
-    assert any(line.startswith("6 images encoded in") for line in lines)
+    assert all(line.endswith("images/s)") for line in lines if line.startswith("epoch"))
+    (announced,) = [line for line in lines if line.startswith("features take")]
+    assert str(tmp_path / "cache" / "zsad" / "features") in announced
+    assert {file.name for file in path.parent.iterdir()} == RUN_FILES
+    assert "trained on | squares" in (path.parent / "weights.md").read_text()
     assert set(load_file(path)) == {"prompt_learner.context", "prompt_learner.deep"}
     card = read_card(path)
     assert [(entry.dataset, entry.classes) for entry in card.trained_on] == [("squares", ("squares",))]
@@ -81,7 +90,7 @@ def test_a_plain_answer_names_the_file(train, tmp_path) -> None:
 
 
 def test_set_reaches_the_plan(train, tmp_path) -> None:
-    answer = train("--set", "training.epochs=2", "--set", "training.image_weight=0", "--json", epochs=None)
+    answer = train("--set", "training.epochs=2", "--set", "training.losses.image=0", "--json", epochs=None)
     assert answer.code == 0
     assert "epoch 2:" in answer.err and "epoch 3:" not in answer.err
     assert "image" not in json.loads(answer.out)
@@ -105,12 +114,19 @@ def test_the_same_words_give_the_same_file(train, tmp_path) -> None:
         (["--epochs", "two"], ["--epochs", "integer"]),
         (["--set", "training.epochs=0"], ["training.epochs", "0"]),
         (["--set", "training.epoch=2"], ["training.epoch"]),
+        (["--set", "training.losses.focl=2"], ["'focl'", "'focal'"]),
+        (["--set", "adapter.rank=2"], ["adapter.rank=2", "--adapter lora"]),
+        (["--adapter", "lora", "--set", "adapter.rnk=2"], ["rnk"]),
+        (["--generator", "draam"], ["'draam'", "'draem'"]),
+        (["--set", "generator.clean=1"], ["--generator"]),
+        (["--precision", "float16"], ["--precision float16 needs a GPU"]),
+        (["--no-cache", "--cache-dtype", "float8"], ["--cache-dtype"]),
         (["--lr", "0"], ["training.learning_rate", "0.0"]),
         (["--batch-size", "0"], ["--batch-size"]),
         (["--data", "folder=/no/such"], ["/no/such"]),
         (["--data", "foldr=/tmp"], ["'foldr'", "'folder'"]),
         (["--image-size", "60"], ["60"]),
-        (["--weights", "x"], ["--weights"]),
+        (["--weights", "x"], ["there is no weights file x"]),
     ],
 )
 def test_bad_input_is_one_sentence(train, tmp_path, words, parts) -> None:
@@ -137,6 +153,7 @@ def test_methods_that_cannot_be_trained(train, method, parts) -> None:
 def test_a_set_without_anomalies(train, tmp_path) -> None:
     answer = train(data=f"folder={draw_set(tmp_path / 'fine', anomalous=0)}")
     assert answer.code == 2 and "--data: no image of fine is anomalous" in answer.sentence
+    assert "--generator" in answer.sentence
 
 
 def test_a_set_without_masks(train, tmp_path) -> None:
@@ -151,12 +168,16 @@ def test_an_unreadable_image(train, root) -> None:
     assert answer.code == 2 and "good/1.png" in answer.sentence
 
 
-def test_a_finished_file_is_kept(train, tmp_path) -> None:
-    path = tmp_path / "w" / "weights.safetensors"
-    path.parent.mkdir()
+@pytest.mark.parametrize("name", ["weights.safetensors", "checkpoint.pt", "adapter/zsad.json"])
+def test_what_an_earlier_run_left_is_kept(train, tmp_path, name) -> None:
+    path = tmp_path / "w" / name
+    path.parent.mkdir(parents=True)
     path.write_bytes(b"precious")
     answer = train()
-    assert answer.code == 2 and "holds weights.safetensors already" in answer.sentence
+    assert (
+        answer.code == 2
+        and f"holds {name.split('/')[0]} already; go on with it by --resume" in answer.sentence
+    )
     assert path.read_bytes() == b"precious"
 
 
@@ -185,22 +206,111 @@ def test_weights_of_another_backbone_or_method_are_refused(train, zsad, tiny, ro
 def test_divergence_leaves_no_file(train, tmp_path) -> None:
     answer = train("--lr", "1e38", epochs=3)
     assert answer.code == 1 and "training has diverged" in answer.sentence and "--lr" in answer.sentence
-    assert list((tmp_path / "w").iterdir()) == []
+    assert sorted(f.name for f in (tmp_path / "w").iterdir()) == []
 
 
-@pytest.mark.parametrize("when", ["images encoded", "epoch 1"])
-def test_an_interrupt_leaves_no_file(train, tmp_path, monkeypatch, when) -> None:
-    def interrupted(text: str) -> None:
-        if when in text:
-            signal.raise_signal(signal.SIGINT)  # what Ctrl-C does
+def interrupted_at(monkeypatch, words: str) -> None:
+    """Have Ctrl-C come when a message with these words is printed."""
 
-    monkeypatch.setattr(command, "print_message", interrupted)
-    answer = train(epochs=2)
+    def print_message(text: str) -> None:
+        print(text, file=sys.stderr)
+        if words in text:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr("zsad.cli.output.print_message", print_message)
+
+
+def test_an_interrupt_before_the_first_epoch_leaves_no_file(train, tmp_path, monkeypatch) -> None:
+    interrupted_at(monkeypatch, "features take")
+    answer = train()
     assert answer.code == 130 and "interrupted" in answer.err
     assert list((tmp_path / "w").iterdir()) == []
 
 
-def test_an_interrupt_while_writing_leaves_no_file(train, tmp_path, monkeypatch) -> None:
+def test_an_interrupted_run_can_be_used_and_gone_on_with(
+    train, zsad, tiny, root, tmp_path, monkeypatch
+) -> None:
+    assert train(epochs=3, out=tmp_path / "whole").code == 0
+    with monkeypatch.context() as patch:
+        interrupted_at(patch, "epoch 1:")
+        answer = train(epochs=3)
+    assert answer.code == 130 and f"epoch 1 is kept in {tmp_path / 'w'}; go on with --resume" in answer.err
+    weights = tmp_path / "w" / "weights.safetensors"
+    image = root / "bad" / "4.png"
+    answer = zsad("predict", image, "--method", "anomalyclip", "--backbone", tiny, "--weights", weights,
+                  "--out", tmp_path / "p")  # fmt: skip
+    assert answer.code == 0
+    answer = train("--resume", epochs=3)
+    assert answer.code == 0 and "going on after epoch 1 of stage 1" in answer.err
+    assert weights.read_bytes() == (tmp_path / "whole" / "weights.safetensors").read_bytes()
+
+
+def test_a_resumed_run_is_the_same_run(train, tmp_path) -> None:
+    assert "there is no checkpoint" in train("--resume").err
+    answer = train("--resume", "--seed", 3)
+    assert (
+        answer.code == 2 and "--resume: the run in" in answer.sentence and "another seed" in answer.sentence
+    )
+    answer = train("--resume", method="crane")
+    assert answer.code == 2 and "another method" in answer.sentence
+    other = draw_set(tmp_path / "others", 2, 2, seed=9)
+    answer = train("--resume", data=f"folder={other}")
+    assert answer.code == 2 and "another data" in answer.sentence
+    answer = train("--resume")
+    assert answer.code == 0 and "epoch" not in answer.err.replace("going on after epoch 1 of stage 1", "")
+
+
+def test_normal_images_and_a_generator(train, tmp_path) -> None:
+    folder = tmp_path / "fine"
+    for number in range(3):
+        save(folder / f"{number}.png", pixels(np.random.default_rng(number), False)[0])
+    answer = train("--generator", "cutpaste", "--copies", 2, data=f"folder={folder}")
+    assert answer.code == 0 and "epoch 1:" in answer.err
+    assert read_card(tmp_path / "w" / "weights.safetensors").trained_on[0].dataset == "fine"
+    answer = train("--generator", "feature-noise", data=f"folder={folder}", out=tmp_path / "noise")
+    assert answer.code == 0, answer.err
+
+
+def test_without_a_cache_nothing_is_kept(train, tmp_path) -> None:
+    answers = [train(*words, "--json", out=tmp_path / name) for name, words in
+               {"live": ["--no-cache"], "cached": ["--cache", tmp_path / "mine"]}.items()]  # fmt: skip
+    assert not (tmp_path / "cache").exists() and len(list((tmp_path / "mine").iterdir())) == 1
+    live, cached = (json.loads(answer.out) for answer in answers)
+    for name in ("focal", "dice", "image"):
+        assert live[name] == pytest.approx(cached[name], rel=1e-5)
+
+
+def test_weights_to_begin_with(train, tmp_path) -> None:
+    assert train(out=tmp_path / "first").code == 0
+    first = tmp_path / "first" / "weights.safetensors"
+    assert train("--weights", first, "--lr", "1e-12").code == 0
+    found = load_file(tmp_path / "w" / "weights.safetensors")
+    for name, tensor in load_file(first).items():
+        assert float((found[name] - tensor).abs().max()) < 1e-9
+    answer = train("--weights", first, method="crane", out=tmp_path / "c")
+    assert answer.code == 2 and "holds weights of method 'anomalyclip'" in answer.sentence
+
+
+def test_an_adapter_is_learned_and_used(train, zsad, tiny, root, tmp_path) -> None:
+    words = ("--adapter", "lora", "--set", "adapter.rank=2", "--set", "adapter.target=both", "--lr", "0.01")
+    assert train(*words).code == 0
+    run, image = tmp_path / "w", root / "bad" / "4.png"
+    assert {file.name for file in run.iterdir()} == RUN_FILES | {"adapter"}
+    predict = ("predict", image, "--method", "anomalyclip", "--backbone", tiny, "--json", "--weights",
+               run / "weights.safetensors")  # fmt: skip
+    answer = zsad(*predict, "--adapter", run / "adapter", "--out", tmp_path / "p")
+    assert answer.code == 0, answer.err
+    answer = zsad(*predict, "--out", tmp_path / "q")
+    assert answer.code == 2 and "was learned with the adapter" in answer.sentence
+    answer = train(*words, "--resume", epochs=2)
+    assert answer.code == 0 and "epoch 2:" in answer.err
+    alone = train(*words, method="clip-baseline", out=tmp_path / "alone")
+    assert alone.code == 0 and not (tmp_path / "alone" / "weights.safetensors").exists()
+
+
+@pytest.mark.parametrize(("module", "left"), [("zsad.training.checkpoint", set()),
+                                              ("zsad.weights", {"checkpoint.pt"})])  # fmt: skip
+def test_an_interrupt_while_writing_leaves_nothing_half(train, tmp_path, monkeypatch, module, left) -> None:
     def half(path, writer):
         def interrupted(stream):
             stream.write(b"half")
@@ -208,9 +318,14 @@ def test_an_interrupt_while_writing_leaves_no_file(train, tmp_path, monkeypatch)
 
         atomic_write(path, interrupted)
 
-    monkeypatch.setattr("zsad.weights.atomic_write", half)
-    assert train().code == 130
-    assert list((tmp_path / "w").iterdir()) == []
+    with monkeypatch.context() as patch:
+        patch.setattr(f"{module}.atomic_write", half)
+        assert train().code == 130
+    assert {file.name for file in (tmp_path / "w").iterdir()} == left
+    assert train("--resume").code == 0
+    assert train(out=tmp_path / "whole").code == 0
+    contents = [(tmp_path / name / "weights.safetensors").read_bytes() for name in ("w", "whole")]
+    assert contents[0] == contents[1]
 
 
 def test_two_datasets_are_learned_together(train, root, tmp_path) -> None:
@@ -219,7 +334,7 @@ def test_two_datasets_are_learned_together(train, root, tmp_path) -> None:
         rows = ["image,mask,label,class_name", "good/0.png,,0,nut", "bad/1.png,masks/bad/1.png,1,nut"]
         stream.write("\n".join(rows) + "\n")
     answer = train("--data", f"manifest={other / 'manifest.csv'}", "--json")
-    assert answer.code == 0 and json.loads(answer.out)["images"] == 8
+    assert answer.code == 0 and json.loads(answer.out)["epochs"] == 1
     seen = read_card(tmp_path / "w" / "weights.safetensors").trained_on
     assert [(entry.dataset, entry.classes) for entry in seen] == [
         ("squares", ("squares",)),

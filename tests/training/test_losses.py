@@ -9,7 +9,7 @@ import pytest
 import torch
 from torchvision.ops import sigmoid_focal_loss
 
-from zsad.training.losses import dice, focal, image_loss, map_loss
+from zsad.training.losses import cross_entropy, dice, focal
 from zsad.values import ABNORMAL, NORMAL
 
 
@@ -50,7 +50,7 @@ def case(request) -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_focal_against_a_loop(case) -> None:
     probabilities, mask = case
-    assert float(focal(probabilities, mask)) == pytest.approx(
+    assert float(focal(probabilities, mask).mean()) == pytest.approx(
         slow_focal(probabilities.numpy(), mask.numpy()), rel=1e-5
     )
 
@@ -60,30 +60,37 @@ def test_focal_is_torchvisions_up_to_smoothing(case) -> None:
     probabilities = mild / mild.sum(dim=1, keepdim=True)
     logits = (probabilities[:, ABNORMAL] / probabilities[:, NORMAL]).log()
     known = sigmoid_focal_loss(logits, mask, alpha=-1, gamma=2, reduction="mean")
-    torch.testing.assert_close(focal(probabilities, mask), known, rtol=1e-3, atol=1e-6)
+    torch.testing.assert_close(focal(probabilities, mask).mean(), known, rtol=1e-3, atol=1e-6)
 
 
 def test_dice_against_a_loop(case) -> None:
     probabilities, mask = case
     for state, target in ((ABNORMAL, mask), (NORMAL, 1 - mask)):
-        found = float(dice(probabilities[:, state], target))
+        found = float(dice(probabilities[:, state], target).mean())
         assert found == pytest.approx(slow_dice(probabilities[:, state].numpy(), target.numpy()), rel=1e-5)
 
 
 def test_dice_at_its_ends() -> None:
     mask = torch.zeros(2, 4, 4)
     mask[1, :2] = 1
-    assert float(dice(mask, mask)) == pytest.approx(0, abs=1e-7)
+    assert dice(mask, mask).tolist() == pytest.approx([0, 0], abs=1e-7)
     # Image 0 has nothing to overlap: 1 / 17; image 1 misses all of 8 with 8: 1 / 17.
-    assert float(dice(1 - mask, mask)) == pytest.approx(1 - 1 / 17)
+    assert dice(1 - mask, mask).tolist() == pytest.approx([1 - 1 / 17] * 2)
 
 
-def test_a_map_loss_is_focal_and_both_dice_losses(case) -> None:
+def map_loss(probabilities: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Return focal and both dice losses, as AnomalyCLIP sums them."""
+    both = dice(probabilities[:, ABNORMAL], mask) + dice(probabilities[:, NORMAL], 1 - mask)
+    return (focal(probabilities, mask) + both).mean()
+
+
+def test_an_image_keeps_its_loss_whatever_its_neighbours(case) -> None:
     probabilities, mask = case
-    arrays = probabilities.numpy(), mask.numpy()
-    expected = slow_focal(*arrays) + slow_dice(arrays[0][:, 1], arrays[1])
-    expected += slow_dice(arrays[0][:, 0], 1 - arrays[1])
-    assert float(map_loss(probabilities, mask)) == pytest.approx(expected, rel=1e-5)
+    for place in range(len(mask)):
+        own = slice(place, place + 1)
+        assert torch.equal(focal(probabilities, mask)[own], focal(probabilities[own], mask[own]))
+        found = dice(probabilities[:, ABNORMAL], mask)[own]
+        assert torch.equal(found, dice(probabilities[own, ABNORMAL], mask[own]))
 
 
 @pytest.mark.parametrize("dtype", [torch.bool, torch.float32, torch.int64])
@@ -92,7 +99,9 @@ def test_the_image_loss_is_the_cross_entropy_of_the_logits(dtype) -> None:
     label = torch.tensor([0, 1, 1, 0, 1, 0])
     probability = torch.softmax(logits, dim=1)[:, ABNORMAL]
     known = torch.nn.functional.cross_entropy(logits, label)
-    torch.testing.assert_close(image_loss(probability, label.to(dtype)), known)
+    torch.testing.assert_close(cross_entropy(probability, label.to(dtype)).mean(), known)
+    colder = torch.nn.functional.cross_entropy(logits * 0.07 / 0.01, label)
+    torch.testing.assert_close(cross_entropy(probability, label, 0.07 / 0.01).mean(), colder)
 
 
 def test_gradients_are_finite_where_probabilities_are_zero_and_one() -> None:
@@ -107,7 +116,7 @@ def test_gradients_are_finite_where_probabilities_are_zero_and_one() -> None:
     assert probabilities.grad[0, ABNORMAL, 1, 1] < 0 and probabilities.grad[0, NORMAL, 1, 0] < 0
 
     score = torch.tensor([0.0, 1.0, 0.0, 1.0], requires_grad=True)
-    loss = image_loss(score, torch.tensor([0, 1, 1, 0]))
+    loss = cross_entropy(score, torch.tensor([0, 1, 1, 0])).mean()
     loss.backward()
     assert loss.isfinite() and score.grad is not None and bool(score.grad.isfinite().all())
 

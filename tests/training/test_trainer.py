@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,16 +12,17 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.training.memory import MemoryBatches
 from zsad.backbones.clip import state_digest
 from zsad.backbones.loading import load_backbone
 from zsad.card import TrainedOn
 from zsad.detector import Detector, load_detector
 from zsad.errors import InputError, ZsadError
 from zsad.host import get_host
-from zsad.recipe import Training
-from zsad.training.frozen import freeze
-from zsad.training.losses import image_loss, map_loss
-from zsad.training.trainer import Epoch, Trainer, learned_parameters, learned_state, weights_card
+from zsad.training.learner import learned_parameters, learned_state, seen, weights_card
+from zsad.training.losses import cross_entropy, dice, focal
+from zsad.training.plan import Training
+from zsad.training.trainer import Epoch, Trainer
 from zsad.weights import load_weights, save_weights
 
 PLAN = Training(epochs=2, batch_size=3, learning_rate=0.02)
@@ -82,7 +85,7 @@ class Single:
 
 @pytest.fixture
 def frozen(load, dataset):
-    return freeze(load(), [dataset])
+    return MemoryBatches(load(), dataset)
 
 
 @pytest.fixture
@@ -94,9 +97,14 @@ def acme(site: Any) -> None:
 def train(load, frozen) -> Callable[..., tuple[Detector, list[Epoch]]]:
     def run(plan: Training = PLAN, *overrides: str, seed: int = 0) -> tuple[Detector, list[Epoch]]:
         detector = load("anomalyclip", *overrides, seed=seed)
-        return detector, list(Trainer(detector, frozen, plan, seed=seed).epochs())
+        return detector, list(training(detector, frozen, plan, seed=seed).epochs())
 
     return run
+
+
+def training(detector: Detector, batches: MemoryBatches, plan: Training, *, seed: int = 0) -> Trainer:
+    """Return a trainer of everything that the detector learns."""
+    return Trainer(detector, plan, batches, learned_parameters(detector), host=get_host(), seed=seed)
 
 
 def everything(detector: Detector) -> dict[str, Tensor]:
@@ -113,7 +121,7 @@ def test_only_what_the_recipe_learns_changes(load, frozen) -> None:
     detector = load_detector("anomalyclip", backbone=backbone, untrained=True)
     before = everything(detector)
     assert len(before) > 50
-    list(Trainer(detector, frozen, PLAN, seed=0).epochs())
+    list(training(detector, frozen, PLAN, seed=0).epochs())
     after = everything(detector)
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed == {"parts.prompt_learner.context", "parts.prompt_learner.deep"}
@@ -137,7 +145,7 @@ def test_the_seed_orders_the_images(load, frozen) -> None:
     found = []
     for seed in (1, 2):
         detector = load(seed=0)
-        list(Trainer(detector, frozen, PLAN, seed=seed).epochs())
+        list(training(detector, frozen, PLAN, seed=seed).epochs())
         found.append(learned_state(detector)["prompt_learner.context"])
     assert not torch.equal(*found)
 
@@ -152,7 +160,7 @@ def test_training_leaves_the_global_random_state_alone(train) -> None:
 def test_a_small_problem_is_learned(load, dataset, frozen) -> None:
     detector = load()
     before = pixel_gap(detector, dataset)
-    epochs = list(Trainer(detector, frozen, Training(epochs=15, learning_rate=0.02), seed=0).epochs())
+    epochs = list(training(detector, frozen, Training(epochs=15, learning_rate=0.02), seed=0).epochs())
     assert [epoch.number for epoch in epochs] == list(range(1, 16))
     sums = [sum(epoch.losses.values()) for epoch in epochs]
     assert sums[-1] < 0.8 * sums[0]
@@ -162,8 +170,8 @@ def test_a_small_problem_is_learned(load, dataset, frozen) -> None:
 
 def pixel_gap(detector: Detector, dataset) -> float:
     """Return how far the map inside the masks lies above the map outside."""
-    frozen = freeze(detector, [dataset])
-    prediction = detector.score(frozen.batch(range(len(frozen)), torch.device("cpu")).features)
+    frozen = MemoryBatches(detector, dataset)
+    prediction = detector.score(frozen.features)
     inside = prediction.anomaly_map[frozen.masks].mean()
     return float(inside - prediction.anomaly_map[frozen.anomalous][~frozen.masks[frozen.anomalous]].mean())
 
@@ -173,7 +181,7 @@ def test_a_detector_can_be_asked_after_every_epoch(load, dataset, frozen) -> Non
     image = dataset.images[0].image
     answers = [float(detector.predict([image]).score[0])]
     with torch.no_grad():  # as callers may have it
-        for _ in Trainer(detector, frozen, PLAN, seed=0).epochs():
+        for _ in training(detector, frozen, PLAN, seed=0).epochs():
             answers.append(float(detector.predict([image]).score[0]))
     assert len(set(answers)) == 3  # no cached prompt of an earlier epoch
     fresh = load_detector("anomalyclip", backbone=detector.backbone, untrained=True)
@@ -181,29 +189,53 @@ def test_a_detector_can_be_asked_after_every_epoch(load, dataset, frozen) -> Non
     assert float(fresh.predict([image]).score[0]) == answers[-1]
 
 
-def test_one_epoch_equals_computing_the_features_anew(load, dataset, frozen) -> None:
+def test_one_epoch_equals_computing_the_losses_by_hand(load, dataset, frozen) -> None:
     """A whole epoch in one batch, so that its loss is that of the untouched parameters."""
     detector = load()
-    plan = Training(epochs=1, batch_size=len(frozen), map_weight=3, image_weight=0.5)
-    features = detector.encode([i.image for i in dataset.images], [i.noun for i in dataset.images])
+    plan = Training(epochs=1, batch_size=len(frozen), losses={"focal": 3, "dice": 2, "image": 0.5})
+    features, mask = frozen.features, frozen.masks.float()
     with torch.no_grad():
-        conditioning = detector.condition(features)
-        scores = detector.part("scorer")(detector.adapt(features), conditioning)
+        scores = detector.part("scorer")(features, detector.condition(features))
         (entry,) = scores.sets
         maps = torch.nn.functional.interpolate(
             entry.values.softmax(1), (64, 64), mode="bilinear", align_corners=False
         )
         expected = {
-            "map": 3 * float(map_loss(maps, frozen.masks.float())),
-            "image": 0.5 * float(image_loss(scores.image_score, frozen.anomalous)),
+            "focal": 3 * float(focal(maps, mask).mean()),
+            "dice": 2 * float((dice(maps[:, 1], mask) + dice(maps[:, 0], 1 - mask)).mean()),
+            "image": 0.5 * float(cross_entropy(scores.image_score, frozen.anomalous).mean()),
         }
-    (epoch,) = Trainer(detector, frozen, plan, seed=0).epochs()
-    # Half precision keeps eleven bits of each feature, and 1 / 0.07 multiplies what is lost.
-    assert epoch.losses == pytest.approx(expected, rel=1e-3)
-    exact = freeze(load(), [dataset], batch_size=len(frozen))
-    whole = type(exact)(features, exact.masks, exact.anomalous)
-    (epoch,) = Trainer(load(), whole, plan, seed=0).epochs()
+    (epoch,) = training(detector, frozen, plan).epochs()
     assert epoch.losses == pytest.approx(expected, rel=1e-5)
+
+
+def test_weights_of_images_weigh_their_losses(load, frozen) -> None:
+    """Weights 1 and 0 give half of what the images with 1 lose by themselves."""
+    plan = Training(epochs=1, batch_size=8, learning_rate=1e-12)
+
+    class Weighted(MemoryBatches):
+        def __init__(self) -> None:
+            vars(self).update(vars(frozen))
+
+        def batch(self, places, device):
+            batch = super().batch(places, device)
+            return replace(batch, weights=batch.anomalous.float())
+
+    (half,) = training(load(), Weighted(), plan).epochs()
+    lost = []
+    for place in torch.nonzero(frozen.anomalous)[:, 0].tolist():
+        alone = replace_images(frozen, [place])
+        (epoch,) = training(load(), alone, plan).epochs()
+        lost.append(epoch.losses["image"])
+    assert half.losses["image"] == pytest.approx(sum(lost) / len(frozen), rel=1e-4)
+
+
+def replace_images(batches: MemoryBatches, places: list[int]) -> MemoryBatches:
+    """Return a source of some of another's images."""
+    chosen = MemoryBatches.__new__(MemoryBatches)
+    chosen.features = batches.features.select(places)
+    chosen.masks, chosen.anomalous = batches.masks[places], batches.anomalous[places]
+    return chosen
 
 
 def test_losses_of_an_epoch_are_means_over_images(load, frozen) -> None:
@@ -211,15 +243,94 @@ def test_losses_of_an_epoch_are_means_over_images(load, frozen) -> None:
     losses = []
     for batch_size in (3, 8):
         plan = Training(epochs=1, batch_size=batch_size, learning_rate=1e-12)
-        (epoch,) = Trainer(load(), frozen, plan, seed=0).epochs()
+        (epoch,) = training(load(), frozen, plan, seed=0).epochs()
         losses.append(epoch.losses)
-    assert losses[0]["image"] == pytest.approx(losses[1]["image"], rel=1e-4)
-    assert losses[0]["map"] == pytest.approx(losses[1]["map"], rel=1e-4)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
-def test_without_image_weight_no_image_loss_is_taken(train) -> None:
-    _, epochs = train(PLAN.model_copy(update={"image_weight": 0.0}))
-    assert set(epochs[0].losses) == {"map"}
+def test_a_loss_without_weight_is_not_taken(train) -> None:
+    _, epochs = train(Training(epochs=1, losses={"focal": 1, "dice": 1, "image": 0}))
+    assert set(epochs[0].losses) == {"focal", "dice"}
+
+
+@pytest.mark.parametrize(
+    ("losses", "sentence"),
+    [
+        ({"focl": 1}, "loss 'focl'.*'focal'"),
+        ({"dice": {"options": {"state": "both"}}}, "loss 'dice': 'state' is not known"),
+        ({"focal": {"options": {"gamma": 2}}}, "loss 'focal' has no options, but 'gamma'"),
+        ({"focal": 0}, "no loss has a weight above 0"),
+    ],
+)
+def test_losses_that_there_are_not(load, frozen, losses, sentence) -> None:
+    with pytest.raises(InputError, match=sentence):
+        training(load(), frozen, Training(losses=losses))
+
+
+def test_a_rate_of_its_own_and_what_does_not_learn(load, frozen) -> None:
+    detector = load()
+    start = {name: tensor.clone() for name, tensor in learned_state(detector).items()}
+    plan = Training(epochs=1, batch_size=8, learning_rates={"*.deep": 1e-12}, learn=("prompt_learner.*",))
+    list(training(detector, frozen, plan).epochs())
+    moved = {name: float((t - start[name]).abs().max()) for name, t in learned_state(detector).items()}
+    assert moved["prompt_learner.deep"] < 1e-6 < 5e-4 < moved["prompt_learner.context"]
+
+    chosen = learned_parameters(load(), ["*.context"])
+    assert set(chosen) == {"prompt_learner.context"}
+    with pytest.raises(InputError, match=r"training\.learn: no parameter of 'anomalyclip' fits '\*\.depp'"):
+        learned_parameters(load(), ["*.depp"])
+
+
+def test_a_cosine_ends_at_rest(load, frozen) -> None:
+    """The last of n steps has the rate lr (1 + cos(pi (n - 1) / n)) / 2, and with lr alone Adam's step."""
+    trainer = training(load(), frozen, Training(epochs=2, batch_size=8, schedule="cosine"))
+    rates = []
+    for _ in trainer.epochs():
+        rates.append(trainer.state()["optimiser"]["param_groups"][0]["lr"])
+    assert rates == pytest.approx([5e-4, 0.0])
+
+
+def test_adamw_decays_what_has_no_gradient(load, frozen) -> None:
+    detector = load()
+    parameter = learned_parameters(detector)["prompt_learner.deep"]
+    parameter.register_hook(lambda gradient: gradient * 0)
+    before = parameter.detach().clone()
+    plan = Training(epochs=1, batch_size=8, optimiser="adamw", weight_decay=0.5, learning_rate=0.1)
+    list(training(detector, frozen, plan).epochs())
+    torch.testing.assert_close(parameter.detach(), before * (1 - 0.1 * 0.5))
+
+
+def test_bfloat16_learns_like_float32(load, frozen) -> None:
+    losses = []
+    for precision in ("float32", "bfloat16"):
+        detector = load()
+        trainer = Trainer(detector, PLAN, frozen, learned_parameters(detector), host=get_host(), seed=0,
+                          precision=precision)  # fmt: skip
+        losses.append([epoch.losses["dice"] for epoch in trainer.epochs()])
+        assert all(p.dtype == torch.float32 for p in trainer.parameters.values())
+    assert losses[0] != losses[1] == pytest.approx(losses[0], rel=0.05)
+
+
+def test_float16_needs_a_gpu(load, frozen) -> None:
+    detector = load()
+    with pytest.raises(InputError, match="--precision float16 needs a GPU"):
+        Trainer(detector, PLAN, frozen, learned_parameters(detector), host=get_host(), seed=0,
+                precision="float16")  # fmt: skip
+
+
+def test_a_restored_trainer_goes_on_bit_for_bit(load, frozen) -> None:
+    plan = Training(epochs=3, batch_size=3, learning_rate=0.02)
+    unbroken = training(load(), frozen, plan)
+    wanted = list(unbroken.epochs())
+    first = training(load(), frozen, plan)
+    begun = next(iter(first.epochs()))
+    state = copy.deepcopy(first.state())
+    second = training(load(seed=9), frozen, plan)
+    second.restore(state)
+    found = [begun, *second.epochs()]
+    assert [epoch.losses for epoch in found] == [epoch.losses for epoch in wanted]
+    for name, parameter in unbroken.parameters.items():
+        assert torch.equal(parameter, second.parameters[name])
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -229,7 +340,7 @@ def test_divergence_is_said(load, frozen, value) -> None:
         learned_parameters(detector)["prompt_learner.context"].fill_(value)
     sentence = r"diverged: losses or weights of epoch 1 are not finite; .* below 0\.02 \(--lr\)"
     with pytest.raises(ZsadError, match=sentence) as caught:
-        list(Trainer(detector, frozen, PLAN, seed=0).epochs())
+        list(training(detector, frozen, PLAN, seed=0).epochs())
     assert caught.value.exit_code == 1
 
 
@@ -237,13 +348,13 @@ def test_weights_lost_in_the_last_step_are_not_taken_for_learned(load, frozen) -
     detector = load()
     learned_parameters(detector)["prompt_learner.deep"].register_hook(lambda gradient: gradient / 0)
     with pytest.raises(ZsadError, match="diverged"):
-        list(Trainer(detector, frozen, Training(epochs=1, batch_size=8), seed=0).epochs())
+        list(training(detector, frozen, Training(epochs=1, batch_size=8), seed=0).epochs())
 
 
 def test_the_card_says_what_was_learned_from_what(load, dataset) -> None:
     detector = load()
     other = dataset.restricted_to(dataset.classes)
-    card = weights_card(detector, [dataset, other])
+    card = weights_card(detector, seen([dataset, other]))
     assert (card.method, card.origin) == ("anomalyclip", "own")
     assert card.parts == {"prompt_learner": "anomalyclip.prompts"}
     assert card.backbone == detector.backbone.sha256
@@ -256,15 +367,15 @@ def test_the_card_says_what_was_learned_from_what(load, dataset) -> None:
 
 
 def test_a_method_that_learns_nothing(load, frozen) -> None:
-    with pytest.raises(InputError, match="method 'clip-baseline' learns nothing"):
-        Trainer(load("clip-baseline"), frozen, PLAN, seed=0)
+    with pytest.raises(InputError, match="method 'clip-baseline' learns nothing; with --adapter lora"):
+        training(load("clip-baseline"), frozen, PLAN, seed=0)
 
 
 @pytest.mark.usefixtures("acme")
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
-        (["post_processors+=acme.gain"], r"cannot be trained yet: 'acme\.gain' \(post_processors\) learns"),
+        (["post_processors+=acme.gain"], r"cannot be trained: 'acme\.gain' \(post_processors\) learns"),
         (
             ["scorer=acme.whole", "post_processors=[]"],
             r"its scorer 'acme\.whole' scores whole sets, not batches",
@@ -280,14 +391,14 @@ def test_what_the_losses_do_not_reach_is_refused(load, overrides, sentence) -> N
 @pytest.mark.parametrize(
     ("scorer", "sentence"),
     [
-        ("acme.mapless", "the scorer of 'anomalyclip' gives no score per patch"),
+        ("acme.mapless", "scorer gives no score per patch"),
         ("acme.single", "the scores of 'one' have no two states"),
     ],
 )
 def test_scores_that_no_loss_can_judge(load, frozen, scorer, sentence) -> None:
     detector = load("anomalyclip", f"scorer={scorer}", "post_processors=[]", host=get_host())
     with pytest.raises(InputError, match=sentence):
-        list(Trainer(detector, frozen, PLAN, seed=0).epochs())
+        list(training(detector, frozen, PLAN, seed=0).epochs())
 
 
 @pytest.mark.usefixtures("acme")
@@ -295,13 +406,13 @@ def test_an_adapter_learns_and_its_buffers_are_saved(load, frozen, tmp_path, dat
     words = ("clip-baseline", "feature_adapter=acme.scale")
     detector = load(*words, host=get_host())
     assert set(learned_parameters(detector)) == {"feature_adapter.scale"}
-    list(Trainer(detector, freeze(detector, [dataset]), PLAN, seed=0).epochs())
+    list(training(detector, MemoryBatches(detector, dataset), PLAN, seed=0).epochs())
     state = learned_state(detector)
     assert set(state) == {"feature_adapter.scale", "feature_adapter.centre"}
     assert float((state["feature_adapter.scale"] - 1).abs().min()) > 0
     assert bool((state["feature_adapter.centre"] == 0.25).all())
     path = tmp_path / "weights.safetensors"
-    save_weights(path, state, weights_card(detector, [dataset]))
+    save_weights(path, state, weights_card(detector, seen([dataset])))
     fresh = load(*words, host=get_host())
     cards = load_weights(
         {"feature_adapter": fresh.parts["feature_adapter"]}, fresh.recipe, path, fresh.backbone.sha256

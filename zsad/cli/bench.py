@@ -73,6 +73,47 @@ def methods(
     print_table([_shown(row) for row in result["rows"]], columns)
 
 
+@app.command("train")
+def train(
+    method: Annotated[str, typer.Option("--method", help="Method that learns.")] = "anomalyclip",
+    backbone: BackboneOption = "mini",
+    image_size: ImageSizeOption = None,
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "float32",
+    images: Annotated[int, typer.Option("--images", min=2, help="Drawn images.")] = 64,
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Time an epoch of training from cached features beside one that encodes every image."""
+    from zsad.training.speed import bench_train
+
+    result = bench_train(
+        method,
+        backbone=backbone,
+        image_size=image_size,
+        device=device,
+        dtype=dtype,
+        images=images,
+        seed=seed,
+    )
+    print_message(
+        f"{method} on {backbone} at {result['image_size']} px, {result['dtype']} on {result['device']}, "
+        f"{result['threads']} threads, {images} images; the cache took {result['fill_seconds']:.1f} s and "
+        f"{result['cache_mib']:.1f} MiB; largest relative difference of a loss "
+        f"{result['largest_difference']:.1e}"
+    )
+    if as_json:
+        print_json(result)
+        return
+    names = [name for name in result["rows"][0] if name not in ("features", "seconds", "images_per_second")]
+    shown = [
+        {**row, **{name: f"{row[name]:.6f}" for name in names}, "seconds": f"{row['seconds']:.2f}",
+         "images_per_second": f"{row['images_per_second']:.1f}", "speedup": f"{row['speedup']:.2f}"}
+        for row in result["rows"]
+    ]  # fmt: skip
+    print_table(shown, ("features", "seconds", "images_per_second", *names))
+
+
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
     """Return a row with its figures as text: seconds per image, and the ratio to the dearest alone."""
     return {

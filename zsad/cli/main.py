@@ -23,13 +23,17 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "report": ("zsad.cli.report:report", "Render a finished evaluation."),
     "train": ("zsad.cli.train:train", "Learn a method's weights on an auxiliary dataset."),
     "convert": ("zsad.cli.convert:convert", "Import an authors' checkpoint as safetensors."),
+    "demo": ("zsad.cli.demo:demo", "Try methods on images in the browser."),
     "bench": ("zsad.cli.bench:app", "Measure speed and memory on this machine."),
     "doctor": ("zsad.cli.doctor:doctor", "Report what this machine and installation can do."),
     "methods": ("zsad.cli.methods:app", "List the methods, or show a recipe."),
     "backbones": ("zsad.cli.backbones:app", "List what methods can run on."),
     "datasets": ("zsad.cli.datasets:app", "List the dataset layouts, or check a dataset."),
     "metrics": ("zsad.cli.metrics:app", "List what an evaluation can measure."),
+    "generators": ("zsad.cli.generators:app", "List what makes anomalies to learn from, or explain one."),
     "parts": ("zsad.cli.parts:app", "List the swappable parts of methods, or explain one."),
+    "losses": ("zsad.cli.losses:app", "List what training can minimise, or explain one."),
+    "weights": ("zsad.cli.weights:app", "List learned weights, or exchange them with a repository."),
     "plugins": ("zsad.cli.plugins:app", "List what extends zsad, or say why something does not."),
 }
 """Import string of a ``typer.Typer`` or a function, and one sentence of help, by the word after ``zsad``."""

@@ -10,7 +10,7 @@ from zsad.cli.groups import list_group
 from zsad.cli.output import JsonOption, print_fields, print_json, print_table
 from zsad.errors import ZsadError
 from zsad.host import Host, get_host
-from zsad.recipe import load_recipe
+from zsad.recipe import Recipe, for_backbone, load_recipe, recipe_dict, validate_recipe
 
 app = list_group()
 
@@ -80,6 +80,14 @@ def info(
             else None,
         }
     )
+    _print_parts(host, recipe)
+    for pattern in recipe.on_backbone:
+        changed = validate_recipe(for_backbone(recipe_dict(host, name), pattern), name)
+        print(f"\non backbone {pattern}: fidelity {changed.fidelity}")
+        _print_parts(host, changed)
+
+
+def _print_parts(host: Host, recipe: Recipe) -> None:
     print()
     rows = [
         {

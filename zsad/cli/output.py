@@ -102,10 +102,11 @@ class ProgressLine:
         if self._bar is not None:
             self._bar.stop()
 
-    def show(self, done: int) -> None:
-        """Show how much is done."""
+    def show(self, done: int, total: int | None = None, unit: str | None = None) -> None:
+        """Show how much is done; a task that follows has its own total and unit."""
+        self.total, self.unit = total or self.total, unit or self.unit
         if self._bar is not None:
-            self._bar.update(self._task, completed=done)
+            self._bar.update(self._task, completed=done, total=self.total, description=self.unit)
         elif time.monotonic() - self._shown > PLAIN_INTERVAL:
             print_message(f"{done} of {self.total} {self.unit}")
             self._shown = time.monotonic()

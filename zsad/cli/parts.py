@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from zsad.cli.common import BackboneOption, ImageSizeOption
 from zsad.cli.groups import list_group
+from zsad.cli.option_tables import describe_options, print_options
 from zsad.cli.output import JsonOption, print_fields, print_json, print_table, progress
 from zsad.errors import InputError, ZsadError, nearest
 from zsad.host import get_host
-from zsad.imports import cause, load_object
 from zsad.registry import Claim
 from zsad.specs import PART_KINDS, PartSpec
 
@@ -49,15 +48,12 @@ def info(
     """Show what a part needs and gives, and its options."""
     claim = get_host().parts.get(name)
     fields = _fields(name, claim)
-    options = describe_options(claim.spec.options) if claim.spec.options else []
+    options = describe_options(claim.spec.options)
     if as_json:
         print_json({**fields, "option_fields": options})
         return
     print_fields({key: value for key, value in fields.items() if value is not False})
-    if options:
-        print()
-        rows = [{**option, "option": option["name"], "default": _default(option)} for option in options]
-        print_table(rows, ("option", "type", "default", "description"))
+    print_options(options)
 
 
 @app.command("grid")
@@ -107,50 +103,5 @@ def _figure(value: float | None) -> str | None:
     return None if value is None else f"{value:.3f}"
 
 
-def describe_options(reference: str) -> list[dict[str, Any]]:
-    """Return name, type, default, whether it is required, and description of each field of a model.
-
-    Args:
-        reference: Import string of a pydantic model.
-
-    Raises:
-        ZsadError: If it is not one.
-    """
-    from pydantic import BaseModel  # a listing does not need it, and it takes longer than the rest
-    from pydantic_core import to_jsonable_python
-
-    model = load_object(reference)
-    if not (isinstance(model, type) and issubclass(model, BaseModel)):
-        raise ZsadError(f"'{reference}' is not a pydantic model")
-    try:
-        return [
-            {
-                "name": name,
-                "type": _type_name(field.annotation),
-                "default": None
-                if field.is_required()
-                else to_jsonable_python(field.get_default(call_default_factory=True)),
-                "required": field.is_required(),
-                "description": field.description,
-            }
-            for name, field in model.model_fields.items()
-        ]
-    except (TypeError, ValueError) as error:
-        raise ZsadError(f"the options '{reference}' cannot be described: {cause(error)}") from error
-
-
 def _fields(name: str, claim: Claim[PartSpec]) -> dict[str, Any]:
     return {**vars(claim.spec), "name": name, "distribution": claim.distribution}
-
-
-def _type_name(annotation: Any) -> str:
-    if isinstance(annotation, type) and not getattr(annotation, "__args__", None):
-        return annotation.__name__
-    return str(annotation).replace("typing.", "")
-
-
-def _default(option: dict[str, Any]) -> str:
-    """Return the default as ``--set`` takes it."""
-    if option["required"]:
-        return "(required)"
-    return option["default"] if isinstance(option["default"], str) else json.dumps(option["default"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -16,91 +16,159 @@ from zsad.cli.common import (
     MethodOption,
     SeedOption,
     SetOption,
+    WeightsOption,
     WorkersOption,
+    weights_source,
 )
 from zsad.cli.evaluate import default_workers
-from zsad.cli.output import JsonOption, ProgressLine, print_fields, print_json, print_message
-from zsad.errors import InputError
+from zsad.cli.output import JsonOption, ProgressLine, print_fields, print_json
 
-FILE = "weights.safetensors"
+if TYPE_CHECKING:
+    from zsad.training.run import Run
+
+DataOption = Annotated[
+    list[str],
+    typer.Option(
+        "--data",
+        metavar="SPEC",
+        help="Annotated auxiliary dataset, [NAME:]LAYOUT=PATH[:CLASS,CLASS], or normal images with "
+        "--generator; may be given several times.",
+        show_default=False,
+    ),
+]
 
 
 def train(
     method: MethodOption,
-    data: Annotated[
-        list[str],
-        typer.Option(
-            "--data",
-            metavar="SPEC",
-            help="Annotated auxiliary dataset, [NAME:]LAYOUT=PATH[:CLASS,CLASS]; may be given several times.",
-            show_default=False,
-        ),
-    ],
-    out: Annotated[Path, typer.Option("--out", help="Folder for the weights.", show_default=False)],
+    data: DataOption,
+    out: Annotated[Path, typer.Option("--out", help="Folder of the run.", show_default=False)],
     backbone: BackboneOption = "mini",
-    epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Passes over the data.")] = None,
-    learning_rate: Annotated[float | None, typer.Option("--lr", help="Learning rate.")] = None,
+    weights: WeightsOption = None,
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", min=1, help="Passes over the data, in the first stage.")
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option("--lr", help="Learning rate, in the first stage.")
+    ] = None,
     batch_size: Annotated[int | None, typer.Option("--batch-size", min=1, help="Images per step.")] = None,
+    generator: Annotated[
+        str | None,
+        typer.Option("--generator", help="Make anomalies on normal images ('zsad generators' lists how)."),
+    ] = None,
+    copies: Annotated[
+        int, typer.Option("--copies", min=1, help="Examples that the generator makes of each image.")
+    ] = 1,
+    adapter: Annotated[
+        Literal["lora"] | None,
+        typer.Option("--adapter", help="Learn low-rank layers in the towers too (--set adapter.rank=8 ...)."),
+    ] = None,
     image_size: ImageSizeOption = None,
     device: DeviceOption = "auto",
     dtype: DtypeOption = "auto",
+    precision: Annotated[
+        Literal["float32", "bfloat16", "float16"],
+        typer.Option("--precision", help="Of the parts that learn; --dtype is that of the frozen towers."),
+    ] = "float32",
     seed: SeedOption = 0,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last finished epoch in --out.")
+    ] = False,
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            "--cache", help="Folder of the caches of features.", show_default="zsad/features in ~/.cache"
+        ),
+    ] = None,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Encode every image anew in every epoch.")
+    ] = False,
+    cache_dtype: Annotated[
+        Literal["exact", "float16"],
+        typer.Option("--cache-dtype", help="float16 halves the cache of float32 towers."),
+    ] = "exact",
     overrides: SetOption = None,
     workers: WorkersOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Learn a method's weights on an auxiliary dataset."""
-    from zsad.data.spec import open_dataset
-    from zsad.files import check_writable
+    """Learn a method's weights on an auxiliary dataset; weights, checkpoint and curve after every epoch."""
     from zsad.host import get_host
 
     host = get_host()
     host.recipes.get(method)
-    datasets = [open_dataset(spec, host) for spec in data]
-    check_writable(out)
-    target = out / FILE
-    if target.exists():
-        raise InputError(f"--out {out} holds {FILE} already; name another folder or delete it")
-    from zsad.detector import load_detector
-    from zsad.training.frozen import check_annotated, freeze
-    from zsad.training.trainer import Trainer, learned_parameters, learned_state, weights_card
-    from zsad.weights import save_weights
-
-    # Whatever can be refused is, before seconds go into a backbone and minutes into images.
-    check_annotated(datasets)
     given = {"epochs": epochs, "learning_rate": learning_rate, "batch_size": batch_size}
     plan = [f"training.{name}={value}" for name, value in given.items() if value is not None]
-    detector = load_detector(
-        method,
+    from zsad.card_text import size_words
+    from zsad.training.preparation import Reports, Wishes, default_cache, prepare
+
+    wishes = Wishes(
+        method=method,
+        data=data,
+        folder=out,
         backbone=backbone,
+        weights=weights_source(weights),
+        adapter=adapter,
+        generator=generator,
+        copies=copies,
+        overrides=[*(overrides or ()), *plan],
+        image_size=image_size,
         device=device,
         dtype=dtype,
-        image_size=image_size,
-        overrides=[*(overrides or ()), *plan],
+        precision=precision,
         seed=seed,
-        untrained=True,
+        resume=resume,
+        cache=None if no_cache else cache or default_cache(),
+        cache_dtype=cache_dtype,
+        workers=default_workers() if workers is None else workers,
     )
-    learned_parameters(detector)
-    card = weights_card(detector, datasets)  # hashes the files that are about to be read
     begun = time.perf_counter()
-    with ProgressLine(sum(len(dataset.images) for dataset in datasets), "images encoded") as progress:
-        frozen = freeze(
-            detector,
-            datasets,
-            workers=default_workers() if workers is None else workers,
-            report=lambda done, total: progress.show(done),
+    with ProgressLine(1, "images") as progress:
+        reports = Reports(
+            encoded=lambda done, total: progress.show(done, total, "images encoded"),
+            size=lambda size, folder: progress.note(f"features take {size_words(size)} in {folder}"),
+            warning=progress.note,
+            learned=lambda done, total: progress.show(done, total, "images of this epoch"),
         )
-    print_message(f"{len(frozen)} images encoded in {time.perf_counter() - begun:.0f} s")
-    trainer = Trainer(detector, frozen, detector.recipe.recipe.training, seed=seed)
-    losses: dict[str, float] = {}
-    for epoch in trainer.epochs():
-        losses = epoch.losses
-        words = ", ".join(f"{name} {value:.4f}" for name, value in losses.items())
-        print_message(f"epoch {epoch.number}: {words} ({time.perf_counter() - begun:.0f} s)")
-    save_weights(target, learned_state(detector), card)
-    fields = {"weights": str(target), "method": method, "recipe_hash": detector.recipe.hash,
-              "images": len(frozen), "seconds": round(time.perf_counter() - begun, 1), **losses}  # fmt: skip
+        run = prepare(wishes, host, reports)
+        if resume:
+            progress.note(_resumed(run))
+        try:
+            for epoch in run.epochs():
+                words = ", ".join(f"{name} {value:.4f}" for name, value in epoch.losses.items())
+                stage = f" of stage {epoch.stage}" if epoch.stage > 1 else ""
+                if run.writes:
+                    progress.note(
+                        f"epoch {epoch.number}{stage}: {words} ({epoch.images_per_second:.1f} images/s)"
+                    )
+        except KeyboardInterrupt:
+            if run.history:
+                progress.note(f"epoch {run.history[-1].number} is kept in {out}; go on with --resume")
+            raise
+    if not run.writes:
+        return
+    fields = _fields(run) | {"seconds": round(time.perf_counter() - begun, 1)}
     if as_json:
         print_json(fields)
     else:
         print_fields(fields)
+
+
+def _resumed(run: Run) -> str:
+    if not run.history:
+        return f"there is no checkpoint in {run.folder}; training begins with epoch 1"
+    last = run.history[-1]
+    return f"going on after epoch {last.number} of stage {last.stage} in {run.folder}"
+
+
+def _fields(run: Run) -> dict[str, Any]:
+    """Return what came of a run."""
+    from zsad.training.run import ADAPTER, WEIGHTS
+
+    files = {"weights": run.folder / WEIGHTS, "adapter": run.folder / ADAPTER}
+    recipe = run.detector.recipe
+    return {
+        **{name: str(path) for name, path in files.items() if path.exists()},
+        "method": recipe.method,
+        "recipe_hash": recipe.hash,
+        "epochs": len(run.history),
+        **run.history[-1].losses,
+    }

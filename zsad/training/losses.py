@@ -1,58 +1,60 @@
-"""The losses of learned-prompt methods, on probabilities of the two states."""
+"""The losses that learned-prompt methods share, as functions of probabilities and masks."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from zsad.values import ABNORMAL, NORMAL
-
 SMOOTHING = 1e-5
 FOCUS = 2.0
 
 
-def focal(probabilities: Tensor, mask: Tensor) -> Tensor:
-    """Return the focal loss (Lin et al., ICCV 2017) without class weights, as AnomalyCLIP's code has it.
+def focal(probabilities: Tensor, target: Tensor) -> Tensor:
+    """Return the focal loss (Lin et al., ICCV 2017) without class weights, as this field's code has it.
 
     Args:
-        probabilities: [B, 2, H, W], normal and abnormal.
-        mask: [B, H, W], 1 where the image is anomalous.
+        probabilities: [B, 2, ...], normal and abnormal.
+        target: [B, ...], 1 where the truth is abnormal.
+
+    Returns:
+        [B], the mean over each image's places.
     """
-    target = torch.stack([1 - mask, mask], dim=1).clamp(SMOOTHING, 1 - SMOOTHING)
-    truth = (target * probabilities).sum(dim=1) + SMOOTHING
+    truth = torch.stack([1 - target, target], dim=1).clamp(SMOOTHING, 1 - SMOOTHING)
+    chance = (truth * probabilities).sum(dim=1) + SMOOTHING
     # Two channels may add up to a little more than one.
-    return -((1 - truth).clamp(min=0) ** FOCUS * truth.log()).mean()
+    loss = -((1 - chance).clamp(min=0) ** FOCUS) * chance.log()
+    return loss.flatten(1).mean(dim=1) if loss.ndim > 1 else loss
 
 
 def dice(probability: Tensor, mask: Tensor) -> Tensor:
-    """Return the dice loss, averaged over the images.
+    """Return the dice loss of each item, 1 - (2 sum(p m) + 1) / (sum p + sum m + 1).
 
     Args:
-        probability: [B, H, W] of the state that the mask marks.
-        mask: [B, H, W] in 0..1.
+        probability: [B, ...] of the state that the mask marks.
+        mask: [B, ...] in 0..1.
+
+    Returns:
+        [B].
     """
     overlap = 2 * (probability * mask).flatten(1).sum(dim=1) + 1
     total = probability.flatten(1).sum(dim=1) + mask.flatten(1).sum(dim=1) + 1
-    return 1 - (overlap / total).mean()
+    return 1 - overlap / total
 
 
-def map_loss(probabilities: Tensor, mask: Tensor) -> Tensor:
-    """Return focal plus the dice losses of both states (AnomalyCLIP, section 3.3).
-
-    Args:
-        probabilities: [B, 2, H, W].
-        mask: [B, H, W].
-    """
-    abnormal = dice(probabilities[:, ABNORMAL], mask)
-    return focal(probabilities, mask) + abnormal + dice(probabilities[:, NORMAL], 1 - mask)
-
-
-def image_loss(probability: Tensor, anomalous: Tensor) -> Tensor:
-    """Return the cross entropy of the image scores.
+def cross_entropy(probability: Tensor, anomalous: Tensor, sharpness: float = 1.0) -> Tensor:
+    """Return the cross entropy of image scores.
 
     Args:
-        probability: [B] of the abnormal state.
+        probability: [B] of the abnormal state, a softmax over two logits.
         anomalous: [B] in {0, 1}.
+        sharpness: Factor on the two logits, so on the log-odds: the temperature while scoring divided by
+            that while learning.
+
+    Returns:
+        [B].
     """
-    own = torch.where(anomalous > 0, probability, 1 - probability)
-    return -own.clamp(min=1e-7).log().mean()
+    # Where a probability has reached 0 or 1 in float32, its log-odds stay finite.
+    odds = torch.logit(probability, eps=1e-7) * sharpness
+    return torch.nn.functional.binary_cross_entropy_with_logits(
+        odds, anomalous.to(odds.dtype), reduction="none"
+    )

@@ -1,164 +1,290 @@
-"""Learn a method's parts on an annotated auxiliary set; the towers stay frozen."""
+"""One stage of training: epochs over batches, with the towers frozen."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from functools import partial
+from typing import Any, Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zsad.card import TrainedOn, WeightsCard
-from zsad.data.dataset import Dataset
 from zsad.detector import Detector
 from zsad.errors import InputError, ZsadError
-from zsad.recipe import Training
-from zsad.training.frozen import FrozenSet
-from zsad.training.losses import image_loss, map_loss
-from zsad.values import Scores, ScoreSet
+from zsad.host import Host
+from zsad.imports import load_object
+from zsad.parts import TwoPhaseScorer
+from zsad.resolution import validated_options
+from zsad.training.batches import Batch, BatchSource
+from zsad.training.generators import FeatureGenerator
+from zsad.training.plan import Training, chosen_losses
+from zsad.training.processes import Processes
+from zsad.training.step import Step
 
-REACHED = ("feature_adapter", "prompt_learner", "prompt_conditioner", "scorer")
-"""The kinds of parts that stand between frozen features and the scores that the losses see."""
+Precision = Literal["float32", "bfloat16", "float16"]
+
+Loss = Callable[[Step], Tensor]
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """Mean losses of an epoch.
+    """What an epoch came to.
 
     Attributes:
-        number: Counted from 1.
-        losses: By name.
+        stage: Number of the stage, counted from 1.
+        number: Of the epoch in its stage, counted from 1.
+        losses: Mean over the images of every loss, weighted as in the sum.
+        images_per_second: Throughput.
     """
 
+    stage: int
     number: int
     losses: dict[str, float]
+    images_per_second: float = field(compare=False)
 
 
 class Trainer:
-    """Trains the learnable parts of a detector.
+    """Trains parameters of a detector through one stage.
 
     Attributes:
-        detector: The detector; its learnable parts change, nothing else does.
-        plan: How to train.
+        detector: The stage's detector; the parameters in ``parameters`` change, nothing else does.
+        stage: How to train.
+        parameters: What is learned, by name.
+        done: Finished epochs.
     """
 
-    def __init__(self, detector: Detector, frozen: FrozenSet, plan: Training, *, seed: int) -> None:
-        self.detector, self.plan = detector, plan
-        self._frozen = frozen
-        self._parameters = learned_parameters(detector)
-        self._random = torch.Generator().manual_seed(seed)
-        self._optimiser = torch.optim.Adam(self._parameters.values(), lr=plan.learning_rate, betas=plan.betas)
+    def __init__(
+        self,
+        detector: Detector,
+        stage: Training,
+        batches: BatchSource,
+        parameters: Mapping[str, nn.Parameter],
+        *,
+        host: Host,
+        seed: int,
+        number: int = 1,
+        precision: Precision = "float32",
+        generator: FeatureGenerator | None = None,
+        report: Callable[[int, int], None] = lambda done, total: None,
+    ) -> None:
+        """Prepare a stage.
+
+        Args:
+            detector: The stage's detector.
+            stage: How to train.
+            batches: The training set as the detector sees it.
+            parameters: What is learned, by name.
+            host: Knows the losses.
+            seed: Seed of everything random.
+            number: Of the stage, counted from 1.
+            precision: Of the parts that learn.
+            generator: Makes features anomalous in every step, or None.
+            report: Is called with the images done in the epoch, and their total.
+
+        Raises:
+            InputError: A loss is not known, or the precision not possible here.
+        """
+        self.detector, self.stage, self.parameters = detector, stage, dict(parameters)
+        self.number, self.seed, self.done = number, seed, 0
+        self._batches, self._generator, self._report = batches, generator, report
+        self._device = detector.backbone.device
+        self._processes = Processes(self._device)
+        self._precision = _autocast(precision, self._device)
+        self._scaler = torch.amp.GradScaler(self._device.type, enabled=precision == "float16")
+        self._losses = _losses(host, stage)
+        self._optimiser = _optimiser(stage, self.parameters)
+        steps = math.ceil(len(batches) / stage.batch_size) * stage.epochs
+        self._schedule = (
+            torch.optim.lr_scheduler.CosineAnnealingLR(self._optimiser, steps)
+            if stage.schedule == "cosine"
+            else None
+        )
 
     def epochs(self) -> Iterator[Epoch]:
-        """Train; yield after every epoch, when the detector can be asked.
+        """Train; yield after every epoch, when the detector can be asked and the state be kept.
 
         Raises:
             ZsadError: A loss or a weight is no longer finite.
         """
-        for number in range(1, self.plan.epochs + 1):
-            losses = self._epoch()
+        while self.done < self.stage.epochs:
+            begun = time.perf_counter()
+            losses = self._epoch(self.done + 1)
             if not (all(map(math.isfinite, losses.values())) and self._finite()):
                 raise ZsadError(
-                    f"training has diverged: losses or weights of epoch {number} are not finite; give a "
-                    f"learning rate below {self.plan.learning_rate:g} (--lr)"
+                    f"training has diverged: losses or weights of epoch {self.done + 1} are not finite; give "
+                    f"a learning rate below {self.stage.learning_rate:g} (--lr)"
                 )
             if self.detector.text_side is not None:
                 self.detector.text_side.forget()
-            yield Epoch(number, losses)
+            self.done += 1
+            speed = len(self._batches) / (time.perf_counter() - begun)
+            yield Epoch(self.number, self.done, losses, speed)
+
+    def state(self) -> dict[str, Any]:
+        """Return what a later run needs to go on as if there had been no break."""
+        return {
+            "done": self.done,
+            "parameters": {name: parameter.detach() for name, parameter in self.parameters.items()},
+            "optimiser": self._optimiser.state_dict(),
+            "scaler": self._scaler.state_dict(),
+            "schedule": self._schedule.state_dict() if self._schedule else None,
+        }
+
+    @torch.no_grad()
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a :meth:`state`."""
+        self.done = state["done"]
+        for name, parameter in self.parameters.items():
+            parameter.copy_(state["parameters"][name])
+        self._optimiser.load_state_dict(state["optimiser"])
+        self._scaler.load_state_dict(state["scaler"])
+        if self._schedule:
+            self._schedule.load_state_dict(state["schedule"])
 
     def _finite(self) -> bool:
-        return all(bool(parameter.isfinite().all()) for parameter in self._parameters.values())
+        return all(bool(parameter.isfinite().all()) for parameter in self.parameters.values())
 
-    @torch.enable_grad()
-    def _epoch(self) -> dict[str, float]:
-        shuffled = torch.randperm(len(self._frozen), generator=self._random)
-        order = torch.split(shuffled, self.plan.batch_size)
-        sums: dict[str, float] = {}
-        for places in order:
-            losses = self._losses(self._frozen.batch(places.tolist(), self.detector.backbone.device))
-            self._optimiser.zero_grad(set_to_none=True)
-            torch.stack([*losses.values()]).sum().backward()  # type: ignore[no-untyped-call]
-            self._optimiser.step()
-            for name, value in losses.items():
-                sums[name] = sums.get(name, 0.0) + float(value.detach()) * len(places)
-        return {name: value / len(self._frozen) for name, value in sums.items()}
+    def _epoch(self, number: int) -> dict[str, float]:
+        count, sums = len(self._batches), dict.fromkeys(self._losses, 0.0)
+        # Everything random of an epoch comes from its number: a resumed run draws what an unbroken one does.
+        with _seeded(self.seed, self.number, number), torch.enable_grad(), self._learning():
+            order = torch.split(torch.randperm(count), self.stage.batch_size)
+            if self._processes.rank:
+                torch.manual_seed(torch.initial_seed() + self._processes.rank)
+            random = torch.Generator().manual_seed(torch.initial_seed())
+            done = 0
+            for places in order:
+                for name, value in self._step(places.tolist(), random).items():
+                    sums[name] += value
+                done += len(places)
+                self._report(done, count)
+        return {name: value / count for name, value in sums.items()}
 
-    def _losses(self, batch: FrozenSet) -> dict[str, Tensor]:
-        detector, plan = self.detector, self.plan
+    @contextmanager
+    def _learning(self) -> Iterator[None]:
+        """Let gradients reach what is learned, and nothing else of the parts."""
+        chosen = set(map(id, self.parameters.values()))
+        members = list({*self.detector.parameters(), *self.parameters.values()})
+        former = [parameter.requires_grad for parameter in members]
+        for parameter in members:
+            parameter.requires_grad_(id(parameter) in chosen)
+        adapter = self.detector.backbone.adapter
+        if adapter is not None:
+            adapter.towers.train()
+        try:
+            yield
+        finally:
+            if adapter is not None:
+                adapter.towers.eval()
+            for parameter, before in zip(members, former, strict=True):
+                parameter.requires_grad_(before)
+
+    def _step(self, places: list[int], random: torch.Generator) -> dict[str, float]:
+        """Learn from a batch; return its losses, each times the number of images."""
+        own = self._processes.share(places)
+        self._optimiser.zero_grad(set_to_none=True)
+        losses = self._learn(own, len(own) / len(places), random) if own else self._device_zeros()
+        self._processes.add_gradients(self.parameters.values())
+        self._scaler.step(self._optimiser)
+        self._scaler.update()
+        if self._schedule:
+            self._schedule.step()
+        totals = self._processes.total(losses * len(own))
+        return dict(zip(self._losses, totals.tolist(), strict=True))
+
+    def _device_zeros(self) -> Tensor:
+        return torch.zeros(len(self._losses), device=self._device)
+
+    def _learn(self, places: list[int], share: float, random: torch.Generator) -> Tensor:
+        """Add up the gradients of this process's images; return the losses, one number each."""
+        batch = self._batches.batch(places, self._device)
+        with self._precision():
+            step = self._forward(batch, random)
+        values = torch.stack([_averaged(loss(step), step.batch.weights) for loss in self._losses.values()])
+        self._scaler.scale(values.sum() * share).backward()  # type: ignore[no-untyped-call]
+        return values.detach()
+
+    def _forward(self, batch: Batch, random: torch.Generator) -> Step:
+        detector = self.detector
         adapted = detector.adapt(batch.features)
-        scores: Scores = detector.part("scorer")(adapted, detector.condition(adapted))
-        if not scores.sets:
-            raise InputError(
-                f"the scorer of '{detector.recipe.method}' gives no score per patch to learn from"
-            )
-        mask = batch.masks.float()
-        maps = [map_loss(_probabilities(entry, mask.shape[-1]), mask) for entry in scores.sets]
-        losses = {"map": plan.map_weight * torch.stack(maps).sum()}
-        if scores.image_score is not None and plan.image_weight:
-            losses["image"] = plan.image_weight * image_loss(scores.image_score, batch.anomalous)
-        return losses
+        if self._generator is not None:
+            adapted, found = self._generator(adapted, random)
+            batch = _with_anomalies(batch, found)
+        conditioning = detector.condition(adapted)
+        scorer = detector.part("scorer")
+        assert not isinstance(scorer, TwoPhaseScorer)  # learned_parameters refuses them
+        return Step(batch, adapted, conditioning, scorer(adapted, conditioning), self.stage.maps)
 
 
-def learned_parameters(detector: Detector) -> dict[str, nn.Parameter]:
-    """Return the parameters of the learnable parts by their names in a weights file.
+def _with_anomalies(batch: Batch, found: Tensor) -> Batch:
+    """Return a batch that is anomalous also where [B, h, w] marks patches."""
+    found = found[:, None].to(batch.masks.device, torch.float32)
+    made = F.interpolate(found, batch.masks.shape[-2:], mode="nearest")[:, 0] > 0
+    return replace(batch, masks=batch.masks | made, anomalous=batch.anomalous | made.flatten(1).any(1))
+
+
+def _averaged(loss: Tensor, weights: Tensor) -> Tensor:
+    """Return the mean of losses per image [B] with their weights; a scalar stays as it is."""
+    return loss.float() if loss.ndim == 0 else (loss.float() * weights).mean()
+
+
+def _losses(host: Host, stage: Training) -> dict[str, Loss]:
+    """Return a stage's losses, times their weights.
 
     Raises:
-        InputError: The method learns nothing, or something that the losses do not depend on.
+        InputError: An unknown loss, or an option that it does not have; no loss counts.
     """
-    recipe = detector.recipe
-    for part in recipe.learnable:
-        if part.kind not in REACHED:
-            raise InputError(
-                f"method '{recipe.method}' cannot be trained yet: '{part.spec.name}' ({part.kind}) learns, "
-                f"and training reaches only {', '.join(REACHED)}"
-            )
-    for part in recipe.of_kind("scorer"):
-        if part.spec.two_phase:
-            raise InputError(
-                f"method '{recipe.method}' cannot be trained: its scorer '{part.spec.name}' scores whole "
-                "sets, not batches"
-            )
-    found = {
-        f"{part.key}.{name}": parameter
-        for part in recipe.learnable
-        for name, parameter in detector.parts[part.key].named_parameters()
-    }
+    found: dict[str, Loss] = {}
+    for name, choice in chosen_losses(stage.losses).items():
+        spec = host.losses.get(name).spec
+        options = validated_options(f"loss '{name}'", spec.options, choice.options)
+        function = load_object(spec.function)
+        found[name] = partial(_weighted, function, options, choice.weight)
     if not found:
-        raise InputError(f"method '{recipe.method}' learns nothing")
+        raise InputError("training.losses: no loss has a weight above 0; there is nothing to learn from")
     return found
 
 
-def learned_state(detector: Detector) -> dict[str, Tensor]:
-    """Return what a weights file holds: the state of the learnable parts, their buffers included."""
-    return {
-        f"{part.key}.{name}": tensor
-        for part in detector.recipe.learnable
-        for name, tensor in detector.parts[part.key].state_dict().items()
-    }
+def _weighted(function: Callable[[Step, Any], Tensor], options: Any, weight: float, step: Step) -> Tensor:
+    return weight * function(step, options)
 
 
-def weights_card(detector: Detector, datasets: Sequence[Dataset]) -> WeightsCard:
-    """Return the card of parameters that were learned on datasets."""
-    recipe = detector.recipe
-    return WeightsCard(
-        method=recipe.method,
-        parts={part.key: part.spec.name for part in recipe.learnable},
-        profile=recipe.profile.binding(),
-        text_activation=recipe.text_profile.activation if recipe.text_profile else None,
-        backbone=detector.backbone.sha256,
-        origin="own",
-        trained_on=tuple(
-            TrainedOn(dataset=dataset.name, classes=dataset.classes, manifest=dataset.manifest_hash)
-            for dataset in datasets
-        ),
+def _optimiser(stage: Training, parameters: Mapping[str, nn.Parameter]) -> torch.optim.Optimizer:
+    """Return the optimiser, with a group for every learning rate."""
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in parameters.items():
+        own = (rate for pattern, rate in stage.learning_rates.items() if fnmatchcase(name, pattern))
+        groups.setdefault(next(own, stage.learning_rate), []).append(parameter)
+    kind = torch.optim.AdamW if stage.optimiser == "adamw" else torch.optim.Adam
+    return kind(
+        [{"params": members, "lr": rate} for rate, members in groups.items()],
+        lr=stage.learning_rate,
+        betas=stage.betas,
+        weight_decay=stage.weight_decay,
     )
 
 
-def _probabilities(entry: ScoreSet, side: int) -> Tensor:
-    """Return a score set as probabilities at the mask's size, [B, 2, S, S]."""
-    if entry.kind == "anomaly":
-        raise InputError(f"the scores of '{entry.name}' have no two states to be learned")
-    values = torch.softmax(entry.values, dim=1) if entry.kind == "logits" else entry.values
-    return F.interpolate(values, (side, side), mode="bilinear", align_corners=False)
+def _autocast(precision: Precision, device: torch.device) -> Callable[[], torch.autocast]:
+    """Return what opens the precision of a step.
+
+    Raises:
+        InputError: float16 without a GPU.
+    """
+    if precision == "float16" and device.type == "cpu":
+        raise InputError("--precision float16 needs a GPU; bfloat16 works on the CPU")
+    return partial(torch.autocast, device.type, getattr(torch, precision), enabled=precision != "float32")
+
+
+@contextmanager
+def _seeded(*numbers: int) -> Iterator[None]:
+    """Draw from a generator state of its own that follows from the numbers."""
+    with torch.random.fork_rng():
+        torch.manual_seed(int(np.random.SeedSequence(numbers).generate_state(1)[0]))
+        yield

@@ -1,11 +1,11 @@
-"""Parts that many methods are made of."""
+"""Parts that many methods are made of, and the losses that most are learned with."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from zsad.hookspecs import hookimpl
-from zsad.specs import PartSpec
+from zsad.specs import LossSpec, PartSpec
 
 zsad_api = 1
 
@@ -81,3 +81,25 @@ def zsad_parts() -> Iterator[PartSpec]:
         requires=frozenset({"anomaly_map"}),
         provides=frozenset({"image_score"}),
     )
+
+
+@hookimpl
+def zsad_losses() -> Iterator[LossSpec]:
+    """Yield the field's usual losses."""
+    here = "zsad_plugins.standard.losses"
+    yield LossSpec(
+        "focal", f"{here}:focal_maps", "focal loss of every score set's map, without class weights"
+    )
+    yield LossSpec(
+        "dice",
+        f"{here}:dice_maps",
+        "dice loss of every score set's map, of one state or both",
+        options=f"{_OPTIONS}:DiceOptions",
+    )
+    yield LossSpec(
+        "image",
+        f"{here}:image_cross_entropy",
+        "cross entropy of the image scores",
+        options=f"{_OPTIONS}:ImageLossOptions",
+    )
+    yield LossSpec("image-focal", f"{here}:image_focal", "focal loss of the image scores")

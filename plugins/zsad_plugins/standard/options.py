@@ -60,3 +60,20 @@ class GaussianOptions(Options):
 
     sigma: float = Field(4.0, gt=0)
     """Standard deviation in pixels."""
+
+
+class DiceOptions(Options):
+    """Options of the loss ``dice``."""
+
+    states: Literal["both", "abnormal"] = "both"
+    """Whether the normal map is compared with the inverse mask too."""
+    rows: bool = False
+    """Compare every row of pixels by itself, as published code does with one image per step: its masks then
+    have lost the axis of the images."""
+
+
+class ImageLossOptions(Options):
+    """Options of the loss ``image``."""
+
+    sharpness: float = Field(1.0, gt=0)
+    """Temperature while scoring divided by the one while learning."""

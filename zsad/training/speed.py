@@ -1,0 +1,137 @@
+"""How long an epoch takes from cached features, beside one that encodes every image."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from zsad.backbones.clip import ClipBackbone
+from zsad.backbones.loading import load_backbone
+from zsad.data.procedural.generation import LARGEST, SMALLEST, generate
+from zsad.detector import Detector, load_detector
+from zsad.host import Host, get_host
+from zsad.training.batches import BatchSource
+from zsad.training.cache.build import open_cache
+from zsad.training.examples import Example
+from zsad.training.learner import learned_parameters, stage_detector
+from zsad.training.live import LiveFeatures
+from zsad.training.trainer import Epoch, Trainer
+from zsad.values import Sample
+
+MIB = 2**20
+
+
+class DrawnExamples:
+    """Drawn objects with and without defects, held in memory.
+
+    Attributes:
+        key: Says how they were drawn.
+    """
+
+    def __init__(self, count: int, size: int, seed: int) -> None:
+        side = min(max(size, SMALLEST), LARGEST)
+        drawn = [generate(seed, index, size=side) for index in range(count)]
+        self._examples = [Example(Sample(d.image), d.mask, bool(d.mask.any())) for d in drawn]
+        self.key = f"drawn {count} {side} {seed}"
+
+    def __len__(self) -> int:
+        return len(self._examples)
+
+    def __getitem__(self, place: int) -> Example:
+        return self._examples[place]
+
+
+def bench_train(
+    method: str,
+    *,
+    backbone: str,
+    image_size: int | None = None,
+    device: str = "auto",
+    dtype: str = "float32",
+    images: int = 64,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Train the first epoch of a method's first stage twice from the same start.
+
+    The images are drawn beforehand and held in memory, so that reading them costs the epoch without a cache
+    nothing. The clock of the epoch from the cache does not count filling it, which is reported by itself.
+
+    Args:
+        method: Name of a method that learns, with an image side that does not.
+        backbone: Name of the backbone.
+        image_size: Side of the square input; the method's own if None.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+        dtype: Of the frozen towers.
+        images: Number of drawn images.
+        seed: Seed of images, parameters and order.
+
+    Returns:
+        What was measured with, and ``rows``: a row per source of features, with its losses; ``speedup`` is
+        relative to the epoch without a cache.
+
+    Raises:
+        InputError: Whatever does not exist or does not fit.
+    """
+    host = get_host()
+    host.recipes.get(method)
+    loaded = load_backbone(backbone, device, dtype)
+    first = _detector(host, method, loaded, image_size, seed)
+    source = DrawnExamples(images, first.recipe.image_size, seed)
+    with tempfile.TemporaryDirectory() as folder:
+        begun = time.perf_counter()
+        cache = open_cache(first, source, Path(folder))
+        filled = time.perf_counter() - begun
+        size = sum(file.stat().st_size for file in cache.folder.iterdir())
+
+        def epoch(open_batches: Callable[[Detector], BatchSource]) -> Epoch:
+            detector = _detector(host, method, loaded, image_size, seed)
+            stage = detector.recipe.recipe.training
+            trainer = Trainer(
+                detector,
+                stage,
+                open_batches(detector),
+                learned_parameters(detector, stage.learn),
+                host=host,
+                seed=seed,
+            )
+            return next(trainer.epochs())
+
+        live = epoch(lambda detector: LiveFeatures(detector, source))
+        cached = epoch(lambda detector: cache)
+    rows = [_row("encoded anew", live, live), _row("from the cache", cached, live)]
+    return {
+        "method": method,
+        "backbone": backbone,
+        "image_size": first.recipe.image_size,
+        "device": str(loaded.device),
+        "dtype": loaded.native_profile.dtype,
+        "threads": torch.get_num_threads(),
+        "images": images,
+        "fill_seconds": filled,
+        "cache_mib": size / MIB,
+        "largest_difference": max(
+            abs(cached.losses[name] - value) / abs(value) for name, value in live.losses.items()
+        ),
+        "rows": [row | {"seconds": images / row["images_per_second"]} for row in rows],
+    }
+
+
+def _detector(host: Host, method: str, backbone: ClipBackbone, image_size: int | None, seed: int) -> Detector:
+    detector = load_detector(
+        method, backbone=backbone, image_size=image_size, seed=seed, untrained=True, host=host
+    )
+    return stage_detector(detector, detector.recipe.recipe.training, host)
+
+
+def _row(name: str, epoch: Epoch, slowest: Epoch) -> dict[str, Any]:
+    return {
+        "features": name,
+        "images_per_second": epoch.images_per_second,
+        "speedup": epoch.images_per_second / slowest.images_per_second,
+        **epoch.losses,
+    }
