@@ -91,13 +91,54 @@ def test_constant_features_are_encoded_once_per_class(tower: TextTower) -> None:
     assert side.encodings == 3
 
 
-def test_nothing_is_cached_while_gradients_are_recorded(tower: TextTower) -> None:
-    side = TextSide(tower, Words(tower), shifted)
-    with torch.enable_grad():
-        side(features_of("gear"))
-    side.learner = renamed = Words(tower)
+class LearnedWords(torch.nn.Module):
+    """Words shifted by something that is learned."""
+
+    def __init__(self, tower: TextTower) -> None:
+        super().__init__()
+        self.words, self.class_agnostic = Words(tower), False
+        self.shift = torch.nn.Parameter(torch.zeros(()))
+
+    def forward(self, class_name: str) -> Prompts:
+        prompts = self.words(class_name)
+        return replace(prompts, embeddings=prompts.embeddings + self.shift)
+
+
+@pytest.mark.parametrize("conditioner", [shifted, None])
+def test_what_learns_is_not_cached_while_gradients_are_recorded(tower: TextTower, conditioner) -> None:
+    learner = LearnedWords(tower)
+    side = TextSide(tower, learner, conditioner)
     side(features_of("gear"))
-    assert renamed.asked == ["gear"]
+    for _ in range(2):
+        with torch.enable_grad():
+            side(features_of("gear")).text_features.square()[:, 0, 0].sum().backward()
+    assert learner.words.asked == ["gear"] * 3 and learner.shift.grad is not None
+    side(features_of("gear"))
+    assert learner.words.asked == ["gear"] * 3
+
+
+@pytest.mark.parametrize("conditioner", [shifted, None])
+def test_what_learns_nothing_is_encoded_once_while_gradients_are_recorded(
+    tower: TextTower, conditioner
+) -> None:
+    side = TextSide(tower, words := Words(tower), conditioner)
+    with torch.enable_grad():
+        first, again = side(features_of("gear")), side(features_of("gear"))
+    assert words.asked == ["gear"]
+    assert torch.equal(first.text_features, again.text_features)
+    assert torch.equal(side(features_of("gear")).text_features, first.text_features)
+
+
+def test_a_tower_that_learns_encodes_anew(tower: TextTower) -> None:
+    side = TextSide(tower, words := Words(tower), None)
+    side(features_of("gear"))
+    tower.ln_final.weight.requires_grad_(True)
+    try:
+        with torch.enable_grad():
+            assert side(features_of("gear")).text_features.requires_grad
+    finally:
+        tower.ln_final.weight.requires_grad_(False)
+    assert words.asked == ["gear"] * 2
 
 
 def test_object_agnostic_prompts_serve_every_class(tower: TextTower) -> None:

@@ -18,7 +18,7 @@ from zsad.training.plan import Training
 
 Fidelity = Literal["official-code", "third-party-code", "paper", "inspired", "composed"]
 
-VARIABLE = ("fidelity", "profile", "image_size", "readout", "parts", "display")
+VARIABLE = ("fidelity", "profile", "image_size", "readout", "parts", "display", "training")
 """The fields of a recipe that may differ from backbone to backbone."""
 
 
@@ -223,8 +223,8 @@ def validate_recipe(data: dict[str, Any], name: str) -> Recipe:
 def for_backbone(data: dict[str, Any], arch: str) -> dict[str, Any]:
     """Return a recipe's plain data for one backbone.
 
-    The entries of ``on_backbone`` whose pattern fits are laid over the rest in their order, as a file over the
-    one that it ``extends``.
+    The entries of ``on_backbone`` whose pattern fits are laid over the rest in their order, as a file is over
+    the one that it ``extends``.
 
     Args:
         data: A recipe that :func:`validate_recipe` accepts.

@@ -18,7 +18,7 @@ from zsad.host import get_host
 from zsad.training.batches import Batch, BatchSource
 from zsad.training.learner import carry, learned_parameters, learned_state, stage_detector, weights_card
 from zsad.training.plan import Training
-from zsad.training.trainer import Epoch, Trainer
+from zsad.training.trainer import Epoch, Precision, Trainer
 from zsad.values import Conditioning, Features, Scores
 from zsad.weights import load_weights, save_weights
 
@@ -71,11 +71,26 @@ def learn(
 
 
 def trainer_of(
-    learning: Detector, plan: Training, batches: BatchSource, *, seed: int = 0, number: int = 1
+    learning: Detector,
+    plan: Training,
+    batches: BatchSource,
+    *,
+    seed: int = 0,
+    number: int = 1,
+    precision: Precision = "float32",
 ) -> Trainer:
     """Return the trainer of a stage's detector."""
     parameters = learned_parameters(learning, plan.learn)
-    return Trainer(learning, plan, batches, parameters, host=get_host(), seed=seed, number=number)
+    return Trainer(
+        learning,
+        plan,
+        batches,
+        parameters,
+        host=get_host(),
+        seed=seed,
+        number=number,
+        precision=precision,
+    )
 
 
 def copied(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -134,6 +149,7 @@ def first_step(
     *,
     stage: int = 0,
     open_batches: Open = MemoryBatches,
+    precision: Precision = "float32",
 ) -> First:
     """Take one step with all the images at ``places`` of a dataset, and watch the real parts at it."""
     plan = detector.recipe.recipe.training.stages[stage].model_copy(
@@ -154,7 +170,7 @@ def first_step(
 
     learning.condition = watched_condition  # type: ignore[method-assign]
     learning._built["scorer"] = [watched_scorer]
-    (epoch,) = trainer_of(learning, plan, batches).epochs()
+    (epoch,) = trainer_of(learning, plan, batches, precision=precision).epochs()
     adapted, conditioning, scores = seen
     return First(epoch.losses, batches.last, adapted, conditioning, scores)
 

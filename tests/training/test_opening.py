@@ -9,7 +9,7 @@ from tests.training.drawing import draw_set, pixels, save
 from zsad.errors import InputError
 from zsad.host import get_host
 from zsad.training.mosaic import MosaicExamples
-from zsad.training.opening import open_feature_generator, open_sources
+from zsad.training.opening import open_feature_generator, open_sources, with_mosaics
 from zsad.training.sources import DatasetExamples, GeneratedExamples, NormalExamples
 
 
@@ -66,10 +66,13 @@ def test_a_folder_with_more_than_images_is_read_as_its_layout(plain, tmp_path) -
 
 
 def test_mosaics(dataset) -> None:
-    source = opened(f"folder={dataset.root}", mosaic=1.0, options=["examples.mosaic_label=original"])
+    plain = opened(f"folder={dataset.root}")
+    assert with_mosaics(plain, 0) is plain
+    source = with_mosaics(plain, 1.0, ["examples.mosaic_label=original"])
     assert isinstance(source, MosaicExamples) and source[0].mask.shape == (128, 128)
     assert [source[place].anomalous for place in range(8)] == [image.anomalous for image in dataset.images]
-    assert isinstance(opened(f"folder={dataset.root}", generator="scar", mosaic=0.3), MosaicExamples)
+    with pytest.raises(InputError, match="mosaic must be 0 to 1"):
+        with_mosaics(plain, 1.5)
 
 
 def test_a_generator_of_features(dataset) -> None:
@@ -101,7 +104,6 @@ def test_a_generator_of_features(dataset) -> None:
         ),
         ({"generator": "scars"}, "unknown generator 'scars'; did you mean 'scar'"),
         ({"generator": "scar", "seed": -1}, "seed 0 or more"),
-        ({"mosaic": 1.5}, "mosaic must be 0 to 1"),
     ],
 )
 def test_refusals(dataset, wanted, words) -> None:

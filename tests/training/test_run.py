@@ -88,6 +88,19 @@ def test_a_finished_run_can_be_made_longer(start, tmp_path) -> None:
     assert list(again.epochs()) == [] and len(again.history) == 3
 
 
+def test_half_the_size(start, tmp_path) -> None:
+    run = start(half=True)
+    list(run.epochs())
+    stored = load_file(tmp_path / "w" / WEIGHTS)
+    for name, tensor in learned_state(run.detector).items():
+        assert stored[name].dtype == torch.float16
+        torch.testing.assert_close(stored[name].float(), tensor, rtol=1e-3, atol=1e-7)
+    list(start(folder="whole").epochs())
+    again = start(half=False, resume=True)  # what is stored decides nothing
+    assert list(again.epochs()) == []
+    assert (tmp_path / "w" / WEIGHTS).read_bytes() == (tmp_path / "whole" / WEIGHTS).read_bytes()
+
+
 def test_lost_weights_come_back_from_the_checkpoint(start, tmp_path) -> None:
     list(start().epochs())
     content = (tmp_path / "w" / WEIGHTS).read_bytes()

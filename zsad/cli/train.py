@@ -86,6 +86,9 @@ def train(
         Literal["exact", "float16"],
         typer.Option("--cache-dtype", help="float16 halves the cache of float32 towers."),
     ] = "exact",
+    half: Annotated[
+        bool, typer.Option("--half", help="Store the learned weights in float16, at half the size.")
+    ] = False,
     overrides: SetOption = None,
     workers: WorkersOption = None,
     as_json: JsonOption = False,
@@ -118,6 +121,7 @@ def train(
         resume=resume,
         cache=None if no_cache else cache or default_cache(),
         cache_dtype=cache_dtype,
+        half=half,
         workers=default_workers() if workers is None else workers,
     )
     begun = time.perf_counter()

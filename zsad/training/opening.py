@@ -48,7 +48,6 @@ def open_sources(
     *,
     seed: int = 0,
     copies: int = 1,
-    mosaic: float = 0.0,
 ) -> TrainingSource:
     """Return the examples of a training; images are read when they are asked for.
 
@@ -64,7 +63,6 @@ def open_sources(
         options: ``generator.OPTION=VALUE`` and ``examples.OPTION=VALUE``, values as YAML.
         seed: Seed of everything random, 0 or more.
         copies: Examples made of each normal image.
-        mosaic: Share of the examples that are replaced by a mosaic of four.
 
     Raises:
         InputError: Nothing to learn from, missing masks, no normal image, or a wrong name, option or number.
@@ -87,7 +85,27 @@ def open_sources(
         else:
             _refuse_image_options(loaded, copies, given["examples"])
             source = normals
-    return MosaicExamples(source, mosaic, seed, label=wanted.mosaic_label) if mosaic else source
+    return source
+
+
+def with_mosaics(
+    source: TrainingSource, share: float, options: Sequence[str] = (), *, seed: int = 0
+) -> TrainingSource:
+    """Return the examples with a share of them replaced by a mosaic of four.
+
+    Args:
+        source: The examples.
+        share: From 0 to 1.
+        options: As for :func:`open_sources`.
+        seed: Seed of everything random, 0 or more.
+
+    Raises:
+        InputError: A wrong option or number.
+    """
+    if not share:
+        return source
+    wanted = _example_options(_parsed(options)["examples"])
+    return MosaicExamples(source, share, seed, label=wanted.mosaic_label)
 
 
 def open_feature_generator(

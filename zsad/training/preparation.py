@@ -12,8 +12,6 @@ from zsad.detector import Detector, load_detector
 from zsad.errors import InputError
 from zsad.files import check_writable
 from zsad.host import Host
-from zsad.overrides import apply_overrides
-from zsad.recipe import recipe_dict, validate_recipe
 from zsad.training.batches import BatchSource
 from zsad.training.cache.build import frozen_image_side, open_cache
 from zsad.training.cache.key import StoredPrecision
@@ -21,8 +19,7 @@ from zsad.training.checkpoint import FILE
 from zsad.training.examples import ExampleSource
 from zsad.training.learner import seen
 from zsad.training.live import LiveFeatures
-from zsad.training.opening import HEADS, open_feature_generator, open_sources, open_weighting
-from zsad.training.plan import Training
+from zsad.training.opening import HEADS, open_feature_generator, open_sources, open_weighting, with_mosaics
 from zsad.training.posterior import PosteriorOptions
 from zsad.training.processes import local_device
 from zsad.training.run import ADAPTER, WEIGHTS, Run, Setup
@@ -53,6 +50,7 @@ class Wishes:
         resume: Go on from the folder's checkpoint.
         cache: Folder of the caches of features, or None to encode every image anew in every epoch.
         cache_dtype: Precision of the cache.
+        half: Store the learned weights in float16.
         workers: Processes that read images.
     """
 
@@ -73,6 +71,7 @@ class Wishes:
     resume: bool = False
     cache: Path | None = field(default_factory=lambda: default_cache())
     cache_dtype: StoredPrecision = "exact"
+    half: bool = False
     workers: int = 0
 
 
@@ -110,7 +109,6 @@ def prepare(wishes: Wishes, host: Host, reports: Reports | None = None) -> Run:
     examples = [text for text in wishes.overrides if text.startswith(own)]
     overrides = [text for text in wishes.overrides if not text.startswith(own)]
     adapter, overrides = _adapter(wishes, overrides)
-    plan = _plan(host, wishes.method, overrides)
     source = open_sources(
         wishes.data,
         host,
@@ -118,20 +116,22 @@ def prepare(wishes: Wishes, host: Host, reports: Reports | None = None) -> Run:
         examples,
         seed=wishes.seed,
         copies=wishes.copies,
-        mosaic=plan.mosaic,
     )
     generator = open_feature_generator(host, wishes.generator, examples)
     weighting = open_weighting(wishes.generator, examples)
     check_folder(wishes.folder, resume=wishes.resume)
     detector = _load(wishes, overrides, adapter, host)
+    plan = detector.recipe.recipe.training
+    source = with_mosaics(source, plan.mosaic, examples, seed=wishes.seed)
     setup = Setup(
-        plan=detector.recipe.recipe.training,
+        plan=plan,
         open_batches=_opener(wishes, source, weighting, reports),
         source=f"{source.key} {wishes.generator or ''} {' '.join(sorted(examples))}".strip(),
         trained_on=seen(source.datasets),
         seed=wishes.seed,
         precision=wishes.precision,
         generator=generator,
+        half=wishes.half,
         report=reports.learned,
     )
     return Run(detector, setup, wishes.folder, host, resume=wishes.resume)
@@ -153,10 +153,6 @@ def check_folder(folder: Path, *, resume: bool) -> None:
                 f"--out {folder} holds {name} already; go on with it by --resume, name another folder or "
                 "delete it"
             )
-
-
-def _plan(host: Host, method: str, overrides: Sequence[str]) -> Training:
-    return validate_recipe(apply_overrides(recipe_dict(host, method), overrides), method).training
 
 
 def _adapter(wishes: Wishes, overrides: list[str]) -> tuple[object, list[str]]:

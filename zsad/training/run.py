@@ -20,7 +20,7 @@ from zsad.training.generators import FeatureGenerator
 from zsad.training.learner import carry, learned_parameters, learned_state, stage_detector, weights_card
 from zsad.training.plan import Training
 from zsad.training.processes import Processes
-from zsad.training.trainer import Epoch, Precision, Trainer
+from zsad.training.trainer import Epoch, Precision, Trainer, autocast, stage_losses
 from zsad.weights import save_weights
 
 WEIGHTS, CURVE, ADAPTER = "weights.safetensors", "curve.svg", "adapter"
@@ -38,6 +38,7 @@ class Setup:
         seed: Seed of everything random.
         precision: Of the parts that learn.
         generator: Makes features anomalous in every step, or None.
+        half: Store the learned weights in float16; the checkpoint keeps every digit.
         report: Is called with the images done in an epoch, and their total.
     """
 
@@ -48,6 +49,7 @@ class Setup:
     seed: int = 0
     precision: Precision = "float32"
     generator: FeatureGenerator | None = None
+    half: bool = False
     report: Callable[[int, int], None] = lambda done, total: None
 
 
@@ -83,7 +85,9 @@ class Run:
         if self._kept:
             self.history = [Epoch(**entry) for entry in self._kept["history"]]
         # Whatever can be refused in a later stage is, before hours go into the first.
+        autocast(setup.precision, detector.backbone.device)
         for stage in setup.plan.stages:
+            stage_losses(host, stage)
             learned_parameters(stage_detector(detector, stage, host), stage.learn)
 
     @property
@@ -157,6 +161,7 @@ class Run:
             return
         if state := learned_state(self.detector):
             path = self.folder / WEIGHTS
+            state = {name: _halved(tensor) for name, tensor in state.items()} if self._setup.half else state
             save_weights(path, state, weights_card(self.detector, self._setup.trained_on))
             write_card_markdown(path)
         if self.detector.backbone.adapter is not None:
@@ -165,6 +170,10 @@ class Run:
             method, seen = self.detector.recipe.method, self._setup.trained_on
             save_adapter(self.detector.backbone, self.folder / ADAPTER, method=method, trained_on=seen)
         write_curve(self.folder / CURVE, [asdict(e) | {"epoch": e.number} for e in self.history])
+
+
+def _halved(tensor: Tensor) -> Tensor:
+    return tensor.half() if tensor.is_floating_point() else tensor
 
 
 def load_learned(detector: Detector, state: Mapping[str, Tensor]) -> None:

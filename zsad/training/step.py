@@ -52,7 +52,9 @@ class Step:
     def _enlarged(self, entry: ScoreSet) -> Tensor:
         if entry.kind == "anomaly":
             raise InputError(f"the scores of '{entry.name}' have no two states to be learned")
-        values, later = entry.values, False
+        # A scorer under bfloat16 or float16 hands on what the losses would have no digits left for.
+        values = entry.values.to(torch.promote_types(entry.values.dtype, torch.float32))
+        later = False
         if entry.kind == "logits":
             later = self.maps.softmax == "after"
             values = values if later else torch.softmax(values, dim=1)

@@ -96,9 +96,9 @@ class Trainer:
         self._batches, self._generator, self._report = batches, generator, report
         self._device = detector.backbone.device
         self._processes = Processes(self._device)
-        self._precision = _autocast(precision, self._device)
+        self._precision = autocast(precision, self._device)
         self._scaler = torch.amp.GradScaler(self._device.type, enabled=precision == "float16")
-        self._losses = _losses(host, stage)
+        self._losses = stage_losses(host, stage)
         self._optimiser = _optimiser(stage, self.parameters)
         steps = math.ceil(len(batches) / stage.batch_size) * stage.epochs
         self._schedule = (
@@ -235,7 +235,7 @@ def _averaged(loss: Tensor, weights: Tensor) -> Tensor:
     return loss.float() if loss.ndim == 0 else (loss.float() * weights).mean()
 
 
-def _losses(host: Host, stage: Training) -> dict[str, Loss]:
+def stage_losses(host: Host, stage: Training) -> dict[str, Loss]:
     """Return a stage's losses, times their weights.
 
     Raises:
@@ -271,7 +271,7 @@ def _optimiser(stage: Training, parameters: Mapping[str, nn.Parameter]) -> torch
     )
 
 
-def _autocast(precision: Precision, device: torch.device) -> Callable[[], torch.autocast]:
+def autocast(precision: Precision, device: torch.device) -> Callable[[], torch.autocast]:
     """Return what opens the precision of a step.
 
     Raises:

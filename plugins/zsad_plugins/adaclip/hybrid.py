@@ -6,10 +6,16 @@ import torch
 from torch import Tensor, nn
 
 from zsad_plugins.adaclip.options import PromptOptions
-from zsad_plugins.aprilgan.heads import apply_linear
 
 INITIAL_DEVIATION = 0.02
 """Standard deviation of freshly drawn static tokens, as in the published code."""
+
+
+def apply_by_image(layer: nn.Linear, features: Tensor) -> Tensor:
+    """Apply a layer to image features [B, inputs], in their precision and to each as if it were alone."""
+    weight, bias = layer.weight.to(features.dtype), layer.bias.to(features.dtype)
+    count = len(features)
+    return torch.baddbmm(bias.expand(count, 1, -1), features[:, None], weight.T.expand(count, -1, -1))[:, 0]
 
 
 class HybridPrompts(nn.Module):
@@ -31,7 +37,7 @@ class HybridPrompts(nn.Module):
         """Return G(g), [B, length, D], for image features [B, C] of the pass without prompts."""
         if self.generator is None:
             return image_feature.new_zeros(len(image_feature), self.length, self.width)
-        flat = apply_linear(self.generator, image_feature)
+        flat = apply_by_image(self.generator, image_feature)
         return flat.reshape(len(flat), self.length, self.width)
 
     def forward(self, image_feature: Tensor) -> Tensor:

@@ -8,7 +8,8 @@ from torch import nn
 
 from zsad.parts import BuildContext
 from zsad.values import Features
-from zsad_plugins.aprilgan.heads import LinearHeads, apply_linear
+from zsad_plugins.adaclip.hybrid import apply_by_image
+from zsad_plugins.aprilgan.heads import LinearHeads
 
 
 class Projections(nn.Module):
@@ -33,7 +34,7 @@ class Projections(nn.Module):
         projected: Features = self.patches(features)
         # Without visual prompts the only pass is the plain one, whose feature the text prompts need.
         plain = features.image_feature if features.prepass is None else features.prepass
-        image = apply_linear(self.image, features.image_feature)
+        image = apply_by_image(self.image, features.image_feature)
         return replace(projected, image_feature=image, prepass=plain)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from zsad.hookspecs import hookimpl
-from zsad.specs import PartSpec, RecipeSpec
+from zsad.specs import LossSpec, PartSpec, RecipeSpec
 
 zsad_api = 1
 
@@ -46,6 +46,16 @@ def zsad_parts() -> Iterator[PartSpec]:
         learnable=True,
     )
     yield PartSpec(
+        name="cops.posterior",
+        kind="prompt_conditioner",
+        factory=f"{_HERE}.posterior:build",
+        summary="cops.synthesis while it learns: noise from an encoder of the image feature, drawn anew",
+        options=f"{_HERE}.options:SynthesisOptions",
+        requires=frozenset({"text_features", "tokens:joint"}),
+        provides=frozenset({"prototypes"}),
+        learnable=True,
+    )
+    yield PartSpec(
         name="cops.scorer",
         kind="scorer",
         factory=f"{_HERE}.scorer:build",
@@ -66,6 +76,20 @@ def zsad_parts() -> Iterator[PartSpec]:
         provides=_SCORER_GIVES,
         batch_dependent=True,
         companions=("cops.synthesis",),
+    )
+
+
+@hookimpl
+def zsad_losses() -> Iterator[LossSpec]:
+    """Yield the losses of prototypes and VAE."""
+    here = f"{_HERE}.losses"
+    yield LossSpec("cops-centre", f"{here}:centre", "distances of patches to prototypes of their state")
+    yield LossSpec("cops-kl", f"{here}:kl", "KL divergence of the posterior of class tokens from N(0, I)")
+    yield LossSpec(
+        "cops-reconstruction",
+        f"{here}:reconstruction",
+        "squared difference between image features and decoded class biases",
+        options=f"{_HERE}.options:ReconstructionOptions",
     )
 
 

@@ -102,3 +102,11 @@ class ScorerOptions(Tuned):
     peak: Literal["last_tap", "tap_mean"] = "last_tap"
     """With several taps: whether the image score takes the largest patch score of the last one (official)
     or of their mean."""
+
+
+class ReconstructionOptions(Options):
+    """Options of the loss ``cops-reconstruction``."""
+
+    pairs: Literal["all", "own"] = "all"
+    """Compare an image feature with every bias of the batch, as the shapes of the official code have it, or
+    with its own."""

@@ -66,20 +66,25 @@ class PromptSynthesis(nn.Module):
         Raises:
             InputError: The prompts have no learned context, or too short a one.
         """
+        return self.synthesised(prompts, features, self.decoder(self.noise))
+
+    def synthesised(
+        self, prompts: Prompts, features: Features, biases: Tensor
+    ) -> tuple[Prompts, dict[str, Tensor]]:
+        """Do what :meth:`forward` says with class biases b: [S, C] for every image alike, or [B, S, C]."""
         state_slot, class_slot = self._slots(prompts)
         prototypes = self.prototypes(features)
-        synthesised = self._completed(prompts, prototypes, state_slot, class_slot)
-        return synthesised, {
+        completed = self._completed(prompts, prototypes, self.project(biases), state_slot, class_slot)
+        return completed, {
             "prototypes.normal": prototypes[:, NORMAL],
             "prototypes.abnormal": prototypes[:, ABNORMAL],
         }
 
     def _completed(
-        self, prompts: Prompts, prototypes: Tensor, state_slot: slice, class_slot: slice
+        self, prompts: Prompts, prototypes: Tensor, biases: Tensor, state_slot: slice, class_slot: slice
     ) -> Prompts:
         given = prototypes.detach() if self.detach else prototypes
         states = self.project(given.to(self.queries.dtype))[:, self._source(prompts.state)]
-        biases = self.project(self.decoder(self.noise))
         count = biases.shape[-2]
         dtype = torch.promote_types(prompts.embeddings.dtype, states.dtype)
         # [B, n, S, L, D]

@@ -103,6 +103,14 @@ def zsad_parts() -> Iterator[PartSpec]:
         options=f"{_OPTIONS}:BoxFilterOptions",
         requires=frozenset({"anomaly_map"}) | _BOXES,
     )
+    yield PartSpec(
+        name="filo.region_filter",
+        kind="post_processors",
+        factory=f"{_HERE}.regions:build",
+        summary="the anomaly map outside the boxes around its own high regions is damped",
+        options=f"{_OPTIONS}:RegionFilterOptions",
+        requires=frozenset({"anomaly_map"}),
+    )
 
 
 @hookimpl

@@ -46,7 +46,8 @@ class ShiftedContext(nn.Module):
 
     def shifts(self, features: Features) -> Tensor:
         """Return the shifts of normal and abnormal contexts, [B, 2, D]."""
-        feature = F.normalize(features.image_feature, dim=-1)
+        image = features.image_feature.detach() if self.options.detach else features.image_feature
+        feature = F.normalize(image, dim=-1)
         return torch.stack([self.normal(feature), self.abnormal(feature)], dim=1)
 
     def shifted(self, prompts: Prompts, features: Features) -> Prompts:

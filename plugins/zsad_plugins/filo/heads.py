@@ -30,7 +30,7 @@ class Heads(nn.Module):
     def __init__(self, options: HeadOptions, width: int, joint: int, taps: int) -> None:
         super().__init__()
         hidden = max(1, joint // options.reduction)
-        self.adapts = options.image_adapter
+        self.adapts, self.projects = options.image_adapter, options.patches
         self.linear = nn.ModuleList(nn.Linear(width, joint) for _ in range(taps))
         self.convolution = nn.ModuleList(folded_convolution(width, joint) for _ in range(taps - 1))
         self.narrow = nn.Linear(joint, hidden, bias=False)
@@ -44,6 +44,16 @@ class Heads(nn.Module):
 
     def forward(self, features: Features) -> Features:
         """Return joint token sets, those of the ordinary stream first, and the adapted image feature.
+
+        Raises:
+            InputError: The taps are not those that the heads were built for.
+        """
+        image_feature = self.adapted(features.image_feature)
+        sets = self.projected(features) if self.projects else ()
+        return replace(features, token_sets=sets, image_feature=image_feature)
+
+    def projected(self, features: Features) -> tuple[TokenSet, ...]:
+        """Return the token sets [B, N, C] in the joint space, those of the ordinary stream first.
 
         Raises:
             InputError: The taps are not those that the heads were built for.
@@ -63,11 +73,7 @@ class Heads(nn.Module):
             _joint(entry, convolve(head, entry))
             for entry, head in zip(local, self.convolution, strict=True)
         ]  # fmt: skip
-        return replace(
-            features,
-            token_sets=(*linear, *convolved),
-            image_feature=self.adapted(features.image_feature),
-        )
+        return (*linear, *convolved)
 
 
 def project(head: nn.Module, entry: TokenSet) -> Tensor:

@@ -27,6 +27,8 @@ class HeadOptions(Options):
 
     image_adapter: bool = True
     """Adapt the image feature; the first stage of the published training leaves that out."""
+    patches: bool = True
+    """Project the patch tokens; the second stage of the published training needs the image feature alone."""
     reduction: int = Field(2, ge=1)
     """By how much the image adapter's hidden layer is narrower than the joint space."""
 
@@ -51,6 +53,9 @@ class ConditionerOptions(Options):
 
     reduction: int = Field(16, ge=1)
     """By how much the hidden layer is narrower than the joint space."""
+    detach: bool = False
+    """Pass no gradient through the shift to the image feature: the published training takes the text as given
+    while it learns the image adapter."""
     without_box: Literal["center", "all"] = "center"
     """Position words of an image without an accepted box: the centre's (published) or all."""
     cells: Literal["integer", "thirds"] = "integer"
@@ -84,6 +89,17 @@ class BoxFilterOptions(Options):
     """Factor of the map outside the accepted boxes; without any it is outside everywhere."""
     edges: Literal["wrapped", "clipped"] = "wrapped"
     """A box over the left or top edge counts from the far end (published, a slip) or is cut at the edge."""
+
+
+class RegionFilterOptions(Options):
+    """Options of ``filo.region_filter``."""
+
+    level: float = Field(0.5, gt=0, lt=1)
+    """Regions lie above this share of the way from the map's lowest value to its highest."""
+    largest: float = Field(0.7, gt=0)
+    """Boxes count below this share of the image's area."""
+    outside: float = Field(0.7, ge=0)
+    """Factor of the map outside the boxes; without any it is outside everywhere."""
 
 
 class DetectorOptions(Options):

@@ -31,6 +31,7 @@ class DescribedPrompts(nn.Module):
         self.states, self.phrases = read_states(options.states), read_phrases(options.phrases)
         object.__setattr__(self, "text", text)  # not a submodule: its weights are not the part's
         self.text: TextTower
+        self._ids: dict[str, tuple[Tensor, Tensor]] = {}  # tokenizing takes longer than a small tower
         context = torch.randn(2, options.context_tokens, text.width)
         self.context = nn.Parameter(context * INITIAL_DEVIATION)
 
@@ -42,12 +43,14 @@ class DescribedPrompts(nn.Module):
 
     def token_ids(self, class_name: str) -> tuple[Tensor, Tensor]:
         """Return the token ids of the normal and the abnormal prompts, each [n, context length]."""
-        slots = "X " * self.context.shape[1]
-        normal, abnormal = (
-            self.text.tokenize([slots + sentence for sentence in sentences])
-            for sentences in self.sentences(class_name)
-        )
-        return normal, abnormal
+        if class_name not in self._ids:
+            slots = "X " * self.context.shape[1]
+            normal, abnormal = (
+                self.text.tokenize([slots + sentence for sentence in sentences])
+                for sentences in self.sentences(class_name)
+            )
+            self._ids[class_name] = normal, abnormal
+        return self._ids[class_name]
 
     def forward(self, class_name: str) -> Prompts:
         """Return the prompts of a class, cut behind the longest one where that changes nothing."""

@@ -36,7 +36,8 @@ def load(dino_file: Path) -> Callable[..., Detector]:
 
     def loaded(method: str, backbone: ClipBackbone, *overrides: str) -> Detector:
         plus = method.startswith("crane-plus") and not method.endswith("@stem")
-        dino = [f"auxiliary.dinov2.model={dino_file}"] if plus else []
+        dino = ["auxiliary=crane.dinov2", "attention_refiner.maps=dinov2"]
+        dino = [*dino, f"auxiliary.dinov2.model={dino_file}"] if plus else []
         return load_detector(method, backbone=backbone, overrides=[*dino, *overrides], untrained=True)
 
     return loaded

@@ -13,9 +13,6 @@ from zsad.backbones.hub import hub_reachable
 from zsad.detector import load_detector
 from zsad.encoding import encode_together, group_by_pass
 from zsad.errors import InputError, ZsadError
-from zsad.recipe import Training
-from zsad.training.frozen import FrozenSet
-from zsad.training.trainer import Trainer, learned_state
 
 INDEPENDENT = ("crane", "crane@image-prompt", "crane-plus@per-image", "crane-plus@stem")
 RECIPES = (*INDEPENDENT, "crane-plus")
@@ -67,21 +64,6 @@ def test_all_recipes_ride_on_one_pass(load, mini, samples) -> None:
         torch.testing.assert_close(detector.score(shared).anomaly_map, alone.anomaly_map)
 
 
-@pytest.mark.parametrize("method", ["crane@image-prompt", "crane-plus@stem"])
-def test_it_can_be_trained(load, mini, samples, method: str) -> None:
-    detector = load(method, mini)
-    before = {name: value.clone() for name, value in learned_state(detector).items()}
-    masks = torch.zeros(3, 240, 240, dtype=torch.bool)
-    masks[1, 80:120, 140:180] = True
-    frozen = FrozenSet(detector.encode(samples), masks, torch.tensor([False, True, False]))
-    epochs = list(Trainer(detector, frozen, Training(epochs=2, batch_size=3), seed=0).epochs())
-    assert sum(epochs[1].losses.values()) < sum(epochs[0].losses.values())
-    after = learned_state(detector)
-    assert not torch.equal(before["prompt_learner.context"], after["prompt_learner.context"])
-    assert not torch.equal(before["prompt_learner.deep"], after["prompt_learner.deep"])
-    torch.testing.assert_close(before["prompt_learner.words"], after["prompt_learner.words"])
-
-
 def test_samples_that_a_worker_prepared_are_not_resized_again(load, mini, samples) -> None:
     detector = load("crane-plus@stem", mini)
     (part,) = (built for _, built in detector.auxiliary_parts())
@@ -118,10 +100,9 @@ def test_other_maps_than_there_are_are_refused(load, mini, samples) -> None:
 
 
 def test_a_missing_dinov2_is_named(mini, tmp_path) -> None:
+    overrides = ["auxiliary=crane.dinov2", f"auxiliary.dinov2.model={tmp_path}/none"]
     with pytest.raises(InputError, match=r"crane\.dinov2.*no DINOv2 folder or file"):
-        load_detector(
-            "crane-plus", backbone=mini, untrained=True, overrides=[f"auxiliary.dinov2.model={tmp_path}/none"]
-        )
+        load_detector("crane-plus", backbone=mini, untrained=True, overrides=overrides)
 
 
 def test_an_unreachable_hub_names_the_way_around(mini, monkeypatch, tmp_path) -> None:
@@ -129,7 +110,18 @@ def test_an_unreachable_hub_names_the_way_around(mini, monkeypatch, tmp_path) ->
         monkeypatch.setattr("zsad.backbones.hub.hub_reachable", lambda: False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(ZsadError, match=r"dinov2-with-registers-base.*crane-plus@stem does without"):
-        load_detector("crane-plus", backbone=mini, untrained=True)
+        load_detector("crane-plus", backbone=mini, untrained=True, overrides=["auxiliary=crane.dinov2"])
+
+
+@pytest.mark.parametrize("method", ["crane-plus", "crane-plus@per-image"])
+def test_on_mini_its_own_stem_takes_the_place_of_dinov2(mini, samples, method: str) -> None:
+    detector = load_detector(method, backbone=mini, untrained=True)
+    assert [part.spec.name for part in detector.recipe.of_kind("auxiliary")] == ["crane.stem"]
+    assert detector.recipe.fidelity == "inspired"
+    assert detector.recipe.batch_dependent == (method == "crane-plus")
+    stem = load_detector("crane-plus@stem", backbone=mini, untrained=True)
+    alone = samples[:1]  # where both thresholds are one
+    assert torch.equal(detector.predict(alone).anomaly_map, stem.predict(alone).anomaly_map)
 
 
 def test_descriptions_need_no_torch() -> None:

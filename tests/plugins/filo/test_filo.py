@@ -1,4 +1,4 @@
-"""FiLo as a whole: on mini, in batches, with and without boxes, in training."""
+"""FiLo as a whole: on mini, in batches, with and without boxes."""
 
 from __future__ import annotations
 
@@ -10,16 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from tests.training.drawing import draw_set
-from zsad.data.spec import open_dataset
 from zsad.encoding import encode_together
 from zsad.errors import InputError
-from zsad.host import get_host
-from zsad.recipe import Training
 from zsad.text_side import encode_prompts
-from zsad.training.frozen import freeze
-from zsad.training.losses import map_loss
-from zsad.training.trainer import Trainer, learned_state
 from zsad.values import Features
 
 BOXES = ("auxiliary=filo.no_boxes", "prompt_conditioner.without_box=center")
@@ -144,31 +137,6 @@ def test_aliased_taps_share_what_they_read(untrained) -> None:
 def test_wrong_options_are_named(untrained, override, said) -> None:
     with pytest.raises(InputError, match=said):
         untrained("filo", override)
-
-
-def test_losses_reach_every_learned_parameter(untrained, samples) -> None:
-    detector = untrained("filo")
-    adapted = detector.adapt(detector.encode(samples))
-    with torch.enable_grad():
-        adapted = detector.adapt(detector.encode(samples))
-        scores = detector.part("scorer")(adapted, detector.condition(adapted))
-        mask = torch.zeros(len(samples), *scores.sets[0].values.shape[-2:])
-        mask[:, 2:5, 2:5] = 1
-        torch.stack([map_loss(entry.values.softmax(1), mask) for entry in scores.sets]).sum().backward()
-    for key, part in detector.parts.items():
-        for name, parameter in part.named_parameters():
-            assert parameter.grad is not None and parameter.grad.abs().sum() > 0, f"{key}.{name}"
-
-
-def test_it_trains_and_the_loss_falls(untrained, tmp_path) -> None:
-    dataset = open_dataset(f"folder={draw_set(tmp_path / 'squares')}", get_host())
-    detector = untrained("filo")
-    before = {name: tensor.clone() for name, tensor in learned_state(detector).items()}
-    plan = Training(epochs=2, batch_size=4, learning_rate=1e-3, map_weight=1, image_weight=0)
-    epochs = list(Trainer(detector, freeze(detector, [dataset]), plan, seed=0).epochs())
-    assert sum(epochs[-1].losses.values()) < sum(epochs[0].losses.values())
-    changed = learned_state(detector)
-    assert all(not torch.equal(changed[name], tensor) for name, tensor in before.items())
 
 
 def test_another_noun_gets_its_own_phrases(untrained, samples) -> None:

@@ -1,0 +1,32 @@
+"""A dataset that methods can learn, and a CLIP as wide in the joint space as in the text tower."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.training.drawing import draw_set
+from zsad.backbones.clip import ClipBackbone
+from zsad.backbones.loading import load_backbone
+from zsad.data.dataset import Dataset
+from zsad.data.spec import open_dataset
+from zsad.host import get_host
+
+TINY = Path(__file__).parents[1] / "assets" / "tiny-clip.json"
+
+
+@pytest.fixture
+def squares(tmp_path: Path) -> Dataset:
+    """Four anomalous images with masks, then four normal ones, of the class 'gear'."""
+    return open_dataset(f"folder={draw_set(tmp_path / 'gear')}", get_host())
+
+
+@pytest.fixture(scope="session")
+def square_backbone(tmp_path_factory: pytest.TempPathFactory) -> ClipBackbone:
+    """The tiny CLIP with 64 joint channels."""
+    config = {**json.loads(TINY.read_text(encoding="utf-8")), "embed_dim": 64}
+    path = tmp_path_factory.mktemp("clip") / "tiny-square.json"
+    path.write_text(json.dumps(config), encoding="utf-8")
+    return load_backbone(f"{path}@random:0", "cpu", "float32")
