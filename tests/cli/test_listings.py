@@ -24,6 +24,9 @@ def test_methods_list_and_info(zsad) -> None:
     assert info["parts"]["attention_refiner"]["use"] == "winclip.windows"
     assert info["parts"]["prompt_learner"]["options"]["words"] == "zsad_prompts:winclip_anomalib.yaml"
     assert "anomalyclip.prompts" in zsad("methods", "info", "anomalyclip").out
+    published, on_mini = zsad("methods", "info", "crane-plus").out.split("on backbone mini:")
+    assert "crane.dinov2" in published and "crane.dinov2" not in on_mini
+    assert on_mini.startswith(" fidelity inspired") and "crane.stem" in on_mini
     answer = zsad("methods", "info", "winclp")
     assert answer.code == 2 and "'winclip'" in answer.sentence
 

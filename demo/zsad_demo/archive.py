@@ -1,0 +1,150 @@
+"""Zip archives from strangers: read within limits, and written only under names of our own."""
+
+from __future__ import annotations
+
+import errno
+import stat
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from zsad.data.images import SUFFIXES
+from zsad.errors import InputError
+
+_ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst")
+_ENCRYPTED = 0x1
+_CHUNK = 1 << 16
+_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EMFILE)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an archive may hold.
+
+    Attributes:
+        files: Entries that are looked at.
+        file_bytes: Size of one of them, unpacked.
+        total_bytes: Size of all of them, unpacked.
+    """
+
+    files: int = 200
+    file_bytes: int = 40_000_000
+    total_bytes: int = 400_000_000
+
+
+@dataclass(frozen=True)
+class Unpacked:
+    """An image of an archive.
+
+    Attributes:
+        name: Its name there, for people only.
+        path: Where it lies now, or None where it was left out.
+        reason: Why it was left out, or an empty string.
+    """
+
+    name: str
+    path: Path | None
+    reason: str = ""
+
+
+def unpack(archive: Path, name: str, folder: Path, limits: Limits) -> list[Unpacked]:
+    """Write the images of a zip archive into a folder, numbered: no name of the archive becomes a path.
+
+    Folders and files that are no images are passed over; what looks like an attack or cannot be read is left
+    out with its reason.
+
+    Args:
+        archive: The file.
+        name: What the visitor calls it.
+        folder: Where to, empty.
+        limits: What it may hold.
+
+    Raises:
+        InputError: No zip archive, or above the limits.
+    """
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            return list(_images(opened, name, folder, limits))
+    except InputError:
+        raise
+    except Exception as error:
+        # Damaged archives make zipfile raise nearly anything: BadZipFile, struct.error, NotImplementedError.
+        if _is_ours(error):
+            raise
+        raise InputError(f"cannot read '{name}': it is no zip archive, or a damaged one") from error
+
+
+def _images(opened: zipfile.ZipFile, name: str, folder: Path, limits: Limits) -> Iterator[Unpacked]:
+    entries = [entry for entry in opened.infolist() if not entry.is_dir() and _wanted(entry.filename)]
+    if len(entries) > limits.files:
+        raise InputError(f"'{name}' holds {len(entries)} files; at most {limits.files} are taken at once")
+    if sum(entry.file_size for entry in entries) > limits.total_bytes:
+        raise _too_much(name, limits)
+    left = limits.total_bytes
+    for number, entry in enumerate(entries):
+        if reason := _refusal(entry):
+            yield Unpacked(entry.filename, None, reason)
+            continue
+        target = folder / f"{number:05}"
+        try:
+            left -= _write(opened, entry, target, min(limits.file_bytes, left))
+        except _TooLarge:
+            target.unlink(missing_ok=True)
+            if left < limits.file_bytes:
+                raise _too_much(name, limits) from None
+            yield Unpacked(entry.filename, None, f"unpacks to more than {limits.file_bytes // 10**6} MB")
+        except Exception as error:
+            target.unlink(missing_ok=True)
+            if _is_ours(error):
+                raise
+            yield Unpacked(entry.filename, None, "it is damaged, or packed in an unknown way")
+        else:
+            yield Unpacked(entry.filename, target)
+
+
+def _is_ours(error: Exception) -> bool:
+    """Whether this machine is at fault for an error, and not the archive."""
+    return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _MACHINE)
+
+
+def _too_much(name: str, limits: Limits) -> InputError:
+    return InputError(f"'{name}' unpacks to more than {limits.total_bytes // 10**6} MB; send fewer images")
+
+
+class _TooLarge(Exception):
+    """An entry has more bytes than are left."""
+
+
+def _write(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, limit: int) -> int:
+    """Unpack an entry and return its size; what its header says of the size is not believed."""
+    written = 0
+    with opened.open(entry) as source, target.open("xb") as sink:
+        while chunk := source.read(_CHUNK):
+            written += len(chunk)
+            if written > limit:
+                raise _TooLarge
+            sink.write(chunk)
+    return written
+
+
+def _wanted(filename: str) -> bool:
+    """Whether an entry is an image, or something that its sender may have meant as images."""
+    path = PurePosixPath(filename.replace("\\", "/"))
+    if path.name.startswith(".") or "__MACOSX" in path.parts:
+        return False
+    return path.suffix.lower() in (*SUFFIXES, *_ARCHIVES)
+
+
+def _refusal(entry: zipfile.ZipInfo) -> str:
+    """Return why an entry is not taken, or an empty string."""
+    path = PurePosixPath(entry.filename.replace("\\", "/"))
+    if path.is_absolute() or ".." in path.parts or ":" in entry.filename:
+        return "its path leads out of the archive"
+    if stat.S_ISLNK(entry.external_attr >> 16):
+        return "it is a link"
+    if path.suffix.lower() in _ARCHIVES:
+        return "it is an archive inside an archive"
+    if entry.flag_bits & _ENCRYPTED:
+        return "it is encrypted"
+    return ""

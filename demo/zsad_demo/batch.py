@@ -1,0 +1,197 @@
+"""Many images under one method: what becomes of each, and the files that say so."""
+
+from __future__ import annotations
+
+import csv
+import io
+import tempfile
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from zsad.errors import InputError
+from zsad.files import write_text
+from zsad.recipe import Display
+from zsad.values import Prediction
+from zsad_demo.answers import Question
+from zsad_demo.archive import Limits, unpack
+from zsad_demo.drawing import THUMBNAIL_SIDE, Picture, fitted, overlay_picture
+from zsad_demo.engine import Engine
+from zsad_demo.inspection import resized_map
+from zsad_demo.report import report_page
+from zsad_demo.uploads import Upload, without_path
+
+LIMITS = Limits()
+BATCH_SIZE = 4
+"""Images per pass; others may use the device between two passes."""
+COLUMNS = ("rank", "image", "score", "map_maximum", "error")
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """One image of a batch.
+
+    Attributes:
+        name: What the visitor calls it.
+        score: Image score.
+        peak: Largest value of the map.
+        overlay: Its small picture, [h, w, 3].
+    """
+
+    name: str
+    score: float
+    peak: float
+    overlay: Picture
+
+
+@dataclass(eq=False)
+class Batch:
+    """One visitor's images with their answers, as far as they are there.
+
+    Attributes:
+        facts: What stands behind the numbers.
+        display: The fixed range of the maps.
+        total: Images to judge; those that could not be read do not count.
+        seen: Images that went through the backbone.
+        judged: Their answers.
+        failed: Reason by name of the images that were left out.
+    """
+
+    facts: dict[str, Any]
+    display: Display
+    total: int
+    seen: int = 0
+    judged: list[Judged] = field(default_factory=list)
+    failed: list[tuple[str, str]] = field(default_factory=list)
+
+    def ranked(self) -> list[Judged]:
+        """Return the answers, the most anomalous first."""
+        return sorted(self.judged, key=lambda one: -one.score)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return a row per image, the most anomalous first and those left out last."""
+        ranked = [
+            {"rank": rank, "image": one.name, "score": one.score, "map_maximum": one.peak, "error": ""}
+            for rank, one in enumerate(self.ranked(), start=1)
+        ]
+        return ranked + [{"image": name, "error": reason} for name, reason in self.failed]
+
+
+def run_batch(engine: Engine, uploads: Sequence[Upload], noun: str, question: Question) -> Generator[Batch]:
+    """Judge images and zip archives of images, and yield the batch after every pass.
+
+    What is unpacked lies in a folder of its own, which is gone when the iterator is closed.
+
+    Args:
+        engine: Answers.
+        uploads: Images and archives.
+        noun: Object noun of all images.
+        question: How they are judged.
+
+    Yields:
+        The same batch every time, with what was added.
+
+    Raises:
+        InputError: Nothing to judge, too much of it, or an archive that cannot be read.
+    """
+    if not uploads:
+        raise InputError("no image was given: choose some images, or a zip archive of images")
+    with tempfile.TemporaryDirectory(prefix="zsad-batch-") as name:
+        images, failed = _collect(uploads, Path(name))
+        facts, display = engine.facts(question)
+        batch = Batch(facts | {"object": noun}, display, len(images), failed=failed)
+        small: dict[str, Picture] = {}
+        for names, prediction in engine.judge(question, _read(images, batch, small), noun, BATCH_SIZE):
+            if prediction is not None:
+                batch.judged += _answers(names, prediction, small, display)
+            batch.seen = len(batch.judged) + len(small)
+            yield batch
+    if not batch.judged:
+        raise InputError(_none_read(batch))
+
+
+def _collect(uploads: Sequence[Upload], folder: Path) -> tuple[list[Upload], list[tuple[str, str]]]:
+    """Return the images of all uploads, and the reasons for those left out."""
+    images: list[Upload] = []
+    failed: list[tuple[str, str]] = []
+    for number, upload in enumerate(uploads):
+        if not upload.name.lower().endswith(".zip"):
+            images.append(upload)
+            continue
+        inside = folder / str(number)
+        inside.mkdir()
+        for entry in unpack(upload.path, upload.name, inside, LIMITS):
+            if entry.path is None:
+                failed.append((entry.name, entry.reason))
+            else:
+                images.append(Upload(entry.path, entry.name))
+        if len(images) > LIMITS.files:
+            break
+    if len(images) > LIMITS.files:
+        raise InputError(f"more than {LIMITS.files} images were given; send fewer at once")
+    if not images and not failed:
+        raise InputError(f"there is no image in {', '.join(upload.name for upload in uploads)}")
+    return images, failed
+
+
+def _read(images: Sequence[Upload], batch: Batch, small: dict[str, Picture]) -> Iterator[tuple[str, Picture]]:
+    """Yield the images that can be read under a key each, and keep them small; note the others."""
+    for number, upload in enumerate(images):
+        try:
+            pixels = upload.read()
+        except InputError as error:
+            batch.failed.append((upload.name, without_path(str(error), upload.path, upload.name)))
+            batch.total -= 1
+            continue
+        key = f"{number}:{upload.name}"
+        small[key] = fitted(pixels, THUMBNAIL_SIDE)
+        yield key, pixels
+
+
+def _answers(
+    keys: Sequence[str], prediction: Prediction, small: dict[str, Picture], display: Display
+) -> Iterator[Judged]:
+    for key, score, tensor in zip(keys, prediction.score, prediction.anomaly_map, strict=True):
+        view = small.pop(key)
+        anomaly_map = tensor.float().cpu().numpy()
+        shown = resized_map(anomaly_map, *view.shape[:2])
+        yield Judged(
+            key.partition(":")[2],
+            float(score),
+            float(anomaly_map.max()),
+            overlay_picture(view, shown, display),
+        )
+
+
+def _none_read(batch: Batch) -> str:
+    name, reason = batch.failed[0]
+    said = reason if name in reason else f"'{name}': {reason}"
+    return f"none of the {len(batch.failed)} images could be read; {said}"
+
+
+def write_files(batch: Batch, folder: Path) -> list[Path]:
+    """Write the table as CSV and everything as a self-contained page.
+
+    Args:
+        batch: The judged images.
+        folder: Where to.
+
+    Returns:
+        The files.
+    """
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, COLUMNS, restval="", lineterminator="\n")
+    writer.writeheader()
+    for row in batch.rows():
+        writer.writerow(row | {"image": _plain_cell(row["image"])})
+    files = [folder / "scores.csv", folder / "report.html"]
+    write_text(files[0], stream.getvalue())
+    pictures = [(one.name, one.score, one.overlay) for one in batch.ranked()]
+    write_text(files[1], report_page(batch.facts, batch.display, pictures, batch.failed))
+    return files
+
+
+def _plain_cell(text: str) -> str:
+    """Keep a file's name from being taken for a formula by a spreadsheet."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

@@ -1,0 +1,190 @@
+"""One image under one method: what the page keeps of it, and what a threshold makes of that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from zsad.cli.predict import decision
+from zsad.errors import InputError
+from zsad.files import write_json, write_npy, write_png
+from zsad.predictions import native_map
+from zsad.recipe import Display
+from zsad_demo.answers import Answer, Question
+from zsad_demo.drawing import VIEW_SIDE, Picture, fitted, mask_picture, overlay_picture, with_contours
+from zsad_demo.engine import Engine
+from zsad_demo.regions import SHOWN, Mask, Region, find_regions, mask_at
+from zsad_demo.uploads import Upload
+
+
+@dataclass(frozen=True, eq=False)
+class Inspection:
+    """One visitor's image with its answer.
+
+    Attributes:
+        upload: The file.
+        height: Of the image, in pixels.
+        width: Of the image, in pixels.
+        view: The image as the page shows it, [h, w, 3].
+        view_map: The map at the view's size, [h, w] float32.
+        overlay: The view under its map, [h, w, 3].
+        anomaly_map: The map as the method gave it, [S, S] float32.
+        display: The fixed range of the map.
+        facts: The answer as plain data.
+    """
+
+    upload: Upload
+    height: int
+    width: int
+    view: Picture
+    view_map: npt.NDArray[np.float32]
+    overlay: Picture
+    anomaly_map: npt.NDArray[np.float32]
+    display: Display
+    facts: dict[str, Any]
+
+    def native_map(self) -> npt.NDArray[np.float32]:
+        """Return the map at the image's own size, [H, W] float32."""
+        return resized_map(self.anomaly_map, self.height, self.width)
+
+
+class Thresholded(NamedTuple):
+    """What a threshold leaves of a view.
+
+    Attributes:
+        overlay: The overlay with the contours of the mask, [h, w, 3].
+        mask: [h, w].
+        regions: The highest peak first.
+    """
+
+    overlay: Picture
+    mask: Mask
+    regions: list[Region]
+
+
+def resized_map(anomaly_map: npt.NDArray[np.float32], height: int, width: int) -> npt.NDArray[np.float32]:
+    """Return a map [S, S] at another size, [H, W] float32, bilinear."""
+    return native_map(torch.from_numpy(anomaly_map), height, width)
+
+
+def middle(display: Display) -> float:
+    """Return the middle of a range: where a threshold starts that nobody has calibrated."""
+    return (display.low + display.high) / 2
+
+
+def inspect_image(engine: Engine, upload: Upload, noun: str, question: Question) -> Inspection:
+    """Judge an uploaded image by one method.
+
+    Raises:
+        InputError: The image cannot be read, or the question does not fit.
+    """
+    image = upload.read()
+    before = engine.counts()
+    answers = engine.ask([question], image, noun)
+    (answer,) = answers.answers
+    after = engine.counts()
+    facts = answer_facts(answer) | {
+        "image": upload.name,
+        "object": noun,
+        "image_height": image.shape[0],
+        "image_width": image.shape[1],
+        "backbone_passes": answers.passes,
+        "models_loaded": after.loads - before.loads,
+        "seconds_to_encode": round(answers.seconds, 4),
+        "seconds_to_score": round(answer.seconds, 4),
+    }
+    return inspection(upload, image, answer, facts)
+
+
+def inspection(upload: Upload, image: Picture, answer: Answer, facts: dict[str, Any]) -> Inspection:
+    """Return what the page keeps of an image and its answer."""
+    view = fitted(image, VIEW_SIDE)
+    view_map = resized_map(answer.anomaly_map, *view.shape[:2])
+    return Inspection(
+        upload=upload,
+        height=image.shape[0],
+        width=image.shape[1],
+        view=view,
+        view_map=view_map,
+        overlay=overlay_picture(view, view_map, answer.display),
+        anomaly_map=answer.anomaly_map,
+        display=answer.display,
+        facts=facts,
+    )
+
+
+def answer_facts(answer: Answer) -> dict[str, Any]:
+    """Return an answer as plain data, without its map."""
+    return {
+        "score": answer.score,
+        "score_from": list(answer.trace),
+        "decision": decision(answer.score, None),
+        "map_minimum": float(answer.anomaly_map.min()),
+        "map_maximum": float(answer.anomaly_map.max()),
+        "display_range": [answer.display.low, answer.display.high],
+        **answer.facts,
+    }
+
+
+def thresholded(shown: Inspection, threshold: float) -> Thresholded:
+    """Apply a threshold to the map; no model is asked.
+
+    Args:
+        shown: The inspected image.
+        threshold: In the map's own values.
+    """
+    mask = mask_at(shown.view_map, threshold)
+    return Thresholded(with_contours(shown.overlay, mask), mask, find_regions(mask, shown.view_map))
+
+
+def write_files(shown: Inspection, threshold: float, folder: Path) -> list[Path]:
+    """Write overlay, map, mask and facts at the image's own size.
+
+    Args:
+        shown: The inspected image.
+        threshold: In the map's own values.
+        folder: Where to.
+
+    Returns:
+        The files.
+
+    Raises:
+        InputError: The upload is no longer there.
+    """
+    try:
+        image = shown.upload.read()
+    except InputError as error:
+        raise InputError("the upload is no longer kept; send the image again") from error
+    anomaly_map = shown.native_map()
+    mask = mask_at(anomaly_map, threshold)
+    stem = Path(shown.upload.name).stem[:80] or "image"
+    files = [folder / f"{stem}_{end}" for end in ("overlay.png", "map.npy", "mask.png", "result.json")]
+    write_png(files[0], with_contours(overlay_picture(image, anomaly_map, shown.display), mask))
+    write_npy(files[1], anomaly_map)
+    write_png(files[2], mask_picture(mask))
+    regions = [region_facts(region) for region in find_regions(mask, anomaly_map)]
+    write_json(files[3], {**shown.facts, "map_threshold": threshold, "regions": regions})
+    return files
+
+
+def region_facts(region: Region) -> dict[str, Any]:
+    """Return a region as plain data."""
+    return {
+        "position": region.position,
+        "area_share": region.area,
+        "peak": region.peak,
+        "centre": list(region.centre),
+    }
+
+
+def region_rows(regions: list[Region]) -> list[list[str | int]]:
+    """Return the rows of the table of regions: number, position, area, peak."""
+    return [
+        [number, region.position, f"{100 * region.area:.2f} %", f"{region.peak:.3f}"]
+        for number, region in enumerate(regions[:SHOWN], start=1)
+    ]

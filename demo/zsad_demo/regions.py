@@ -1,0 +1,108 @@
+"""What a threshold leaves of an anomaly map: a mask, its regions, and where they lie in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from zsad.errors import InputError
+
+Mask = npt.NDArray[np.bool_]
+Map = npt.NDArray[np.floating[Any]]
+
+SHOWN = 20
+"""Regions that a table shows."""
+_ROWS = ("top", "", "bottom")
+_COLUMNS = ("left", "", "right")
+
+
+@dataclass(frozen=True)
+class Region:
+    """A connected part of a mask; pixels that touch at a corner are connected.
+
+    Attributes:
+        position: The ninth of the image that holds its centre, for example ``"top left"`` or ``"centre"``.
+        area: Share of the image, 0..1.
+        peak: Largest value of the map within it.
+        centre: Row and column of the centre as shares of height and width.
+    """
+
+    position: str
+    area: float
+    peak: float
+    centre: tuple[float, float]
+
+
+def mask_at(anomaly_map: Map, threshold: float) -> Mask:
+    """Return which pixels reach a threshold.
+
+    Args:
+        anomaly_map: [H, W].
+        threshold: In the map's own values.
+
+    Returns:
+        [H, W].
+
+    Raises:
+        InputError: The threshold is not a finite number.
+    """
+    if not np.isfinite(threshold):
+        raise InputError(f"the threshold has to be a number, not {threshold}")
+    mask: Mask = anomaly_map >= threshold
+    return mask
+
+
+def find_regions(mask: Mask, anomaly_map: Map) -> list[Region]:
+    """Return the regions of a mask, the highest peak first.
+
+    Args:
+        mask: [H, W].
+        anomaly_map: [H, W].
+    """
+    labels, count = ndimage.label(mask, structure=np.ones((3, 3), np.int8))
+    if not count:
+        return []
+    rows, columns = np.nonzero(mask)
+    owners = labels[rows, columns] - 1
+    areas = np.bincount(owners, minlength=count)
+    peaks = np.full(count, -np.inf)
+    np.maximum.at(peaks, owners, anomaly_map[rows, columns])
+    row_shares = (np.bincount(owners, rows) / areas + 0.5) / mask.shape[0]
+    column_shares = (np.bincount(owners, columns) / areas + 0.5) / mask.shape[1]
+    found = [
+        Region(position(row, column), area / mask.size, peak, (row, column))
+        for area, peak, row, column in zip(
+            areas.tolist(), peaks.tolist(), row_shares.tolist(), column_shares.tolist(), strict=True
+        )
+    ]
+    return sorted(found, key=lambda region: (-region.peak, -region.area))
+
+
+def position(row: float, column: float) -> str:
+    """Name the ninth of an image that holds a point.
+
+    Args:
+        row: Share of the height, 0..1 from the top.
+        column: Share of the width, 0..1 from the left.
+    """
+    words = _ROWS[min(int(3 * row), 2)], _COLUMNS[min(int(3 * column), 2)]
+    return " ".join(word for word in words if word) or "centre"
+
+
+def contours(mask: Mask) -> Mask:
+    """Return the inner edge of a mask, two pixels wide; the border of the image is no edge.
+
+    Args:
+        mask: [H, W].
+    """
+    height, width = mask.shape
+    padded = np.pad(mask, 2, mode="edge")
+    # A square is eroded along rows and columns in turn: ten cheap views instead of a general filter.
+    across = np.logical_and.reduce([padded[:, shift : shift + width] for shift in range(5)])
+    inside = np.logical_and.reduce([across[shift : shift + height] for shift in range(5)])
+    edge: Mask = mask & ~inside
+    return edge

@@ -1,0 +1,49 @@
+"""A self-contained page of a batch: every picture is inside, and nothing is fetched."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jinja2 import Environment, PackageLoader
+from markupsafe import Markup
+from PIL import Image
+
+from zsad.recipe import Display
+from zsad_demo import markup
+from zsad_demo.drawing import Picture
+
+QUALITY = 85
+
+
+def report_page(
+    facts: Mapping[str, Any],
+    display: Display,
+    pictures: Sequence[tuple[str, float, Picture]],
+    failed: Sequence[tuple[str, str]],
+) -> str:
+    """Return the page.
+
+    Args:
+        facts: What stands behind the numbers.
+        display: The fixed range of the maps.
+        pictures: Name, score and overlay [h, w, 3] of each image, in their order.
+        failed: Name and reason of the images that were left out.
+    """
+    environment = Environment(loader=PackageLoader("zsad_demo", "."), autoescape=True)
+    return environment.get_template("batch_report.html.j2").render(
+        facts=facts,
+        bar=Markup(markup.colour_bar(display)),
+        standing=Markup(markup.definitions(markup.standing(facts))),
+        css=Markup(markup.CSS),
+        images=[(name, score, _data_uri(picture)) for name, score, picture in pictures],
+        failed=failed,
+    )
+
+
+def _data_uri(picture: Picture) -> str:
+    stream = io.BytesIO()
+    Image.fromarray(picture).save(stream, format="JPEG", quality=QUALITY)
+    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()

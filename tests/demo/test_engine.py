@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from zsad.backbones.vision import VisionTower
+from zsad.data.images import read_image
+from zsad.detector import load_detector
+from zsad.errors import InputError
+from zsad_demo import engine as engine_module
+from zsad_demo.answers import Question
+from zsad_demo.engine import KEPT_DETECTORS, Engine
+from zsad_demo.words import Words
+
+TINY = f"{Path(__file__).parents[1] / 'assets' / 'tiny-clip.json'}@random:"
+
+
+@pytest.fixture
+def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Grows by the number of images at every pass through any vision tower."""
+    seen: list[int] = []
+    forward = VisionTower.forward
+
+    def counted(self: VisionTower, images: object, *args: object, **kwargs: object) -> object:
+        seen.append(len(images))  # type: ignore[arg-type]
+        return forward(self, images, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(VisionTower, "forward", counted)
+    return seen
+
+
+def question(engine: Engine, label: str, **options: object) -> Question:
+    model = engine.models[label]
+    return Question(model, model.image_size, **options)  # type: ignore[arg-type]
+
+
+def test_answers_are_those_of_the_detector(engine: Engine, samples: list[Path]) -> None:
+    image = read_image(samples[0])
+    labels = ["clip-baseline", "anomalyclip", "winclip"]
+    found = engine.ask([question(engine, label) for label in labels], image, "biscuit")
+    for label, answer in zip(labels, found.answers, strict=True):
+        wanted = load_detector(label, backbone="mini", device="cpu", dtype="float32").predict(
+            [image], "biscuit"
+        )
+        assert answer.score == pytest.approx(float(wanted.score[0]), abs=1e-5)
+        np.testing.assert_allclose(answer.anomaly_map, wanted.anomaly_map[0].numpy(), atol=1e-5)
+        assert answer.facts["setting"] == "auxiliary-trained / inductive / zero-shot"
+
+
+def test_methods_that_agree_in_their_encode_key_share_a_pass(
+    engine: Engine, samples: list[Path], passes: list[int]
+) -> None:
+    image = read_image(samples[0])
+    before = engine.counts()
+    questions = [question(engine, label) for label in ("clip-baseline", "clip-baseline@vv", "anomalyclip")]
+    shared = engine.ask(questions, image, "biscuit")
+    assert (shared.passes, shared.separate_passes, passes) == (1, 3, [1])
+    other = Question(engine.models["winclip"], 192)
+    assert (engine.ask([*questions, other], image, "biscuit").passes, passes) == (2, [1, 1, 1])
+    assert engine.counts().passes - before.passes == 3
+
+
+def test_a_second_image_loads_nothing_and_encodes_no_text(engine: Engine, samples: list[Path]) -> None:
+    asked = [question(engine, "clip-baseline"), question(engine, "anomalyclip")]
+    engine.ask(asked, read_image(samples[0]), "biscuit")
+    before = engine.counts()
+    engine.ask(asked, read_image(samples[30]), "biscuit")
+    after = engine.counts()
+    assert after == replace(before, passes=before.passes + 1)
+
+
+def test_words_change_the_answer_and_only_of_methods_that_take_them(
+    engine: Engine, samples: list[Path]
+) -> None:
+    image = read_image(samples[0])
+    plain = question(engine, "clip-baseline")
+    own = question(engine, "clip-baseline", words=Words(("a {}",), ("a broken {}",)))
+    first, second = engine.ask([plain, own], image, "biscuit").answers
+    assert abs(first.score - second.score) > 1e-3
+    assert second.facts["fidelity"] == "composed"
+    with pytest.raises(InputError):
+        engine.ask([question(engine, "anomalyclip", words=Words(("a {}",)))], image, "biscuit")
+
+
+def test_an_image_size_that_does_not_fit_is_one_sentence(engine: Engine, samples: list[Path]) -> None:
+    with pytest.raises(InputError, match="patch size"):
+        engine.ask([Question(engine.models["winclip"], 241)], read_image(samples[0]), "biscuit")
+
+
+def test_the_backbone_unused_for_longest_makes_way(samples: list[Path]) -> None:
+    names = [f"{TINY}{seed}" for seed in range(3)]
+    engine = Engine(names, device="cpu", dtype="float32", capacity=2)
+    assert (engine.counts().loads, engine.counts().backbones) == (3, 2)
+    image = read_image(samples[0])
+
+    def ask(place: int) -> int:
+        before = engine.counts().loads
+        label = f"clip-baseline on {names[place]}"
+        engine.ask([question(engine, label)], image, "biscuit")
+        return engine.counts().loads - before
+
+    assert [ask(place) for place in (1, 2, 1, 0, 1, 2)] == [0, 0, 0, 1, 0, 1]
+    assert engine.counts().backbones == 2
+    four = [question(engine, f"clip-baseline on {name}") for name in names]
+    assert len({answer.score for answer in engine.ask(four, image, "biscuit").answers}) == 3
+    assert engine.counts().backbones == 2
+
+
+def test_detectors_and_nouns_are_bounded(samples: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "KEPT_NOUNS", 3)
+    engine = Engine([f"{TINY}0"], device="cpu", dtype="float32")
+    image = read_image(samples[0])
+    for number in range(KEPT_DETECTORS + 5):
+        engine.ask(
+            [question(engine, "clip-baseline", words=Words((f"a {{}} {number}",), ("a bad {}",)))], image, "x"
+        )
+    assert engine.counts().detectors == KEPT_DETECTORS
+    ready = engine._ready(question(engine, "clip-baseline"))
+    for number in range(10):
+        engine.ask([question(engine, "clip-baseline")], image, f"noun {number}")
+        assert ready.detector.text_side is not None
+        assert len(ready.detector.text_side._cache) <= 3
+
+
+def test_images_judged_in_batches_are_those_judged_alone(
+    engine: Engine, samples: list[Path], passes: list[int]
+) -> None:
+    chosen = samples[:5]
+    given: Iterator[tuple[str, np.ndarray]] = ((path.name, read_image(path)) for path in chosen)
+    found = dict[str, float]()
+    for names, prediction in engine.judge(question(engine, "clip-baseline"), given, "biscuit", 2):
+        assert prediction is not None
+        found |= dict(zip(names, prediction.score.tolist(), strict=True))
+    assert passes == [2, 2, 1]
+    for path in chosen:
+        alone = engine.ask([question(engine, "clip-baseline")], read_image(path), "biscuit")
+        assert found[path.name] == pytest.approx(alone.answers[0].score, abs=1e-5)
+
+
+def test_a_method_that_compares_images_answers_at_the_end(engine: Engine, samples: list[Path]) -> None:
+    given = ((path.name, read_image(path)) for path in samples[:4])
+    steps = list(engine.judge(question(engine, "musc"), given, "biscuit", 2))
+    assert [prediction is None for _, prediction in steps] == [True, True, False]
+    assert steps[-1][0] == [path.name for path in samples[:4]]
+    images = [read_image(path) for path in samples[:4]]
+    wanted = load_detector("musc", backbone="mini", device="cpu", dtype="float32").predict(images, "biscuit")
+    assert steps[-1][1] is not None
+    np.testing.assert_allclose(steps[-1][1].score.numpy(), wanted.score.numpy(), atol=1e-4)
+
+
+def test_threads_get_their_own_answers(engine: Engine, samples: list[Path]) -> None:
+    chosen = [read_image(path) for path in samples[:6]]
+    asked = question(engine, "clip-baseline")
+    wanted = [engine.ask([asked], image, "biscuit").answers[0].score for image in chosen]
+    found: dict[int, float] = {}
+
+    def ask(place: int) -> None:
+        for _ in range(3):
+            found[place] = engine.ask([asked], chosen[place], "biscuit").answers[0].score
+
+    threads = [threading.Thread(target=ask, args=(place,)) for place in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [found[place] for place in range(6)] == pytest.approx(wanted, abs=1e-6)
+
+
+def test_an_unknown_label_is_refused_with_the_nearest(engine: Engine) -> None:
+    with pytest.raises(InputError, match="did you mean 'winclip'"):
+        engine.model("winclop")
+    with pytest.raises(InputError, match="unknown method"):
+        engine.model(["winclip"])
