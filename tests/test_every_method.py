@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import dataclasses
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -10,11 +11,12 @@ import torch
 from zsad.backbones.clip import ClipBackbone
 from zsad.backbones.loading import load_backbone
 from zsad.data.procedural import generate
-from zsad.detector import Detector, load_detector
+from zsad.detector import Detector, backbone_facts, load_detector
+from zsad.encoding import encode_together, group_by_pass
 from zsad.errors import InputError, ZsadError
 from zsad.host import get_host
-from zsad.recipe import load_recipe
-from zsad.values import Prediction, Sample
+from zsad.resolution import resolve
+from zsad.values import Features, Prediction, Sample
 
 METHODS = sorted(name for name, claim in get_host().recipes.items() if claim.distribution == "zsad")
 
@@ -24,7 +26,7 @@ TOLERANCE = 1e-5
 SIZE = 160
 """Side in pixels at which batches are compared: 10 x 10 patches of mini."""
 
-LARGE = "ViT-L-14-336@random:0"
+LARGE, LARGE_SIZE = "ViT-L-14-336@random:0", 518
 
 
 @pytest.fixture(scope="module")
@@ -32,31 +34,9 @@ def mini() -> ClipBackbone:
     return load_backbone("mini", "cpu", "float32")
 
 
-@pytest.fixture(scope="module")
-def exact() -> ClipBackbone:
-    """The same in float64, in which another batch's rounding does not turn a choice such as k-means'."""
-    return load_backbone("mini", "cpu", "float64")
-
-
-@pytest.fixture(scope="module")
-def load(require: Callable[[str, str], None]) -> Callable[..., Detector]:
-    """Load an untrained method; ask for the model that one of its side inputs comes from."""
-
-    def loaded(method: str, backbone: ClipBackbone, image_size: int | None = None) -> Detector:
-        try:
-            return load_detector(method, backbone=backbone, image_size=image_size, untrained=True)
-        except ZsadError as error:
-            if isinstance(error, InputError) or not load_recipe(get_host(), method).parts.auxiliary:
-                raise
-            require("models", str(error))
-            raise
-
-    return loaded
-
-
 @pytest.fixture(scope="module", params=METHODS)
-def detector(request: pytest.FixtureRequest, load: Callable[..., Detector], exact: ClipBackbone) -> Detector:
-    return load(request.param, exact, SIZE)
+def detector(request: pytest.FixtureRequest, mini: ClipBackbone) -> Detector:
+    return load_detector(request.param, backbone=mini, image_size=SIZE, untrained=True)
 
 
 @pytest.fixture(scope="module")
@@ -89,10 +69,8 @@ def check_alike(found: Prediction, whole: Prediction, places: Sequence[int]) -> 
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_image_gets_a_map_and_a_score(
-    method: str, load: Callable[..., Detector], mini: ClipBackbone, samples: list[Sample]
-) -> None:
-    detector = load(method, mini)
+def test_every_image_gets_a_map_and_a_score(method: str, mini: ClipBackbone, samples: list[Sample]) -> None:
+    detector = load_detector(method, backbone=mini, untrained=True)
     check_answer(detector.predict([samples[0], samples[2]]), 2, detector.recipe.image_size)
 
 
@@ -114,17 +92,48 @@ def test_a_mixed_batch_gives_what_a_batch_per_class_gives(
         check_alike(detector.predict([samples[place] for place in places]), mixed, places)
 
 
+def load_large(method: str, backbone: ClipBackbone) -> Detector:
+    """Load a method; with the side inputs that it has on mini, where their own model cannot be had."""
+    try:
+        return load_detector(method, backbone=backbone, image_size=LARGE_SIZE, untrained=True)
+    except InputError:
+        raise
+    except ZsadError:
+        facts = dataclasses.replace(backbone_facts(backbone), arch="mini")
+        return Detector(backbone, resolve(get_host(), method, facts, image_size=LARGE_SIZE))
+
+
+class SharedPasses:
+    """Detectors on one backbone; methods that can share a pass over the same images do so, once."""
+
+    def __init__(self, backbone: ClipBackbone) -> None:
+        self.detectors = {method: load_large(method, backbone) for method in METHODS}
+        self.features: dict[str, Features] = {}
+
+    def __getitem__(self, method: str) -> tuple[Detector, Features]:
+        detector = self.detectors[method]
+        if method not in self.features:
+            count = image_count(detector)
+            alike = [other for other in self.detectors.values() if image_count(other) == count]
+            (group,) = (group for group in group_by_pass(alike) if detector in group)
+            samples = [Sample(generate(0, index, size=LARGE_SIZE).image) for index in range(count)]
+            for member, found in zip(group, encode_together(group, samples), strict=True):
+                self.features[member.recipe.method] = found
+        return detector, self.features.pop(method)
+
+
+def image_count(detector: Detector) -> int:
+    """One image, and another one for methods that compare it with others."""
+    return 2 if detector.recipe.transductive else 1
+
+
 @pytest.fixture(scope="module", params=["float32", "bfloat16"])
-def large(request: pytest.FixtureRequest) -> ClipBackbone:
-    return load_backbone(LARGE, "cpu", request.param)
+def large(request: pytest.FixtureRequest) -> SharedPasses:
+    return SharedPasses(load_backbone(LARGE, "cpu", request.param))
 
 
 @pytest.mark.acceptance
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_runs_on_a_large_backbone(
-    method: str, load: Callable[..., Detector], large: ClipBackbone
-) -> None:
-    detector = load(method, large, 518)
-    count = 2 if detector.recipe.transductive else 1  # one image alone has nothing to be compared with
-    images = [generate(0, index, size=518).image for index in range(count)]
-    check_answer(detector.predict(images), count, 518)
+def test_every_method_runs_on_a_large_backbone(method: str, large: SharedPasses) -> None:
+    detector, features = large[method]
+    check_answer(detector.score(features), image_count(detector), LARGE_SIZE)

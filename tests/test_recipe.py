@@ -6,7 +6,7 @@ import pytest
 
 from zsad.errors import InputError, ZsadError
 from zsad.host import Host
-from zsad.recipe import PartChoice, load_recipe, recipe_dict, validate_recipe
+from zsad.recipe import PartChoice, for_backbone, load_recipe, recipe_dict, validate_recipe
 
 BASE = """
 name: base
@@ -104,6 +104,57 @@ def test_a_wrong_field_is_named(change: dict[str, Any], sentence: str) -> None:
 def test_a_broken_file_is_named(recipes: Any, package: str, text: str, sentence: str) -> None:
     with pytest.raises(ZsadError, match=sentence):
         recipe_dict(recipes(package, bad=text), "bad")
+
+
+BY_BACKBONE = """
+extends: base.yaml
+on_backbone:
+  mini*:
+    fidelity: inspired
+    parts:
+      prompt_learner: {options: {each: false}}
+      post_processors: [a.max]
+  ViT-L-*: {image_size: 336}
+"""
+
+
+def test_a_recipe_differs_on_the_backbones_that_it_names(recipes: Any) -> None:
+    host = recipes("acme_backbones", base=BASE, variant=BY_BACKBONE)
+    data = recipe_dict(host, "variant")
+    found = {arch: for_backbone(data, arch) for arch in ("mini", "ViT-L-14", "ViT-B-16")}
+    assert found["ViT-B-16"] == recipe_dict(host, "base")
+    assert found["ViT-L-14"] == recipe_dict(host, "base") | {"image_size": 336}
+    mini = validate_recipe(found["mini"], "variant")
+    assert mini.fidelity == "inspired" and mini.image_size is None
+    assert mini.parts.prompt_learner == PartChoice(use="a.words", options={"file": "x.yaml", "each": False})
+    assert [choice.use for choice in mini.parts.post_processors] == ["a.max"]
+    plain = load_recipe(host, "variant")
+    assert plain.fidelity == "paper" and sorted(plain.on_backbone) == ["ViT-L-*", "mini*"]
+
+
+def test_of_several_patterns_that_fit_the_last_wins(recipes: Any) -> None:
+    overlays = "{'*': {image_size: 224, display: {low: 0.1}}, 'ViT-*': {image_size: 336}}"
+    host = recipes("acme_patterns", base=BASE, variant=f"extends: base.yaml\non_backbone: {overlays}\n")
+    data = for_backbone(recipe_dict(host, "variant"), "ViT-B-16")
+    assert (data["image_size"], data["display"]) == (336, {"low": 0.1})
+
+
+@pytest.mark.parametrize(
+    ("overlay", "sentence"),
+    [
+        ({"summary": "x"}, "'summary' cannot differ between backbones"),
+        ({"part": {}}, "'part' cannot differ between backbones; did you mean 'parts'"),
+        ({"on_backbone": {}}, "'on_backbone' cannot differ"),
+        ({"image_size": "big"}, "'image_size' cannot be 'big'"),
+        ({"fidelity": "paper", "parts": {"scorers": "a.b"}}, "'parts.scorers' is not known"),
+        ({"parts": {"scorer": "a.c"}}, "it has to say its fidelity"),
+        ({"readout": {"taps": [3]}}, "it has to say its fidelity"),
+    ],
+)
+def test_a_wrong_difference_is_named_with_its_backbone(overlay: dict[str, Any], sentence: str) -> None:
+    data = {"name": "m", "summary": "s", "fidelity": "paper", "parts": {"scorer": "a.b"}}
+    with pytest.raises(InputError, match=rf"recipe of 'm', on_backbone 'mini': .*{sentence}"):
+        validate_recipe(data | {"on_backbone": {"mini": overlay}}, "m")
 
 
 def test_an_unknown_method_suggests_the_nearest(recipes: Any) -> None:

@@ -62,6 +62,26 @@ def test_fidelity_and_setting() -> None:
     assert resolved("anomalyclip").setting(trained=True).startswith("auxiliary-trained")
 
 
+def test_a_recipe_follows_its_backbone() -> None:
+    here, elsewhere = resolved("crane-plus", arch="mini"), resolved("crane-plus")
+    assert [part.spec.name for part in here.of_kind("auxiliary")] == ["crane.stem"]
+    assert [part.spec.name for part in elsewhere.of_kind("auxiliary")] == ["crane.dinov2"]
+    (refiner,) = here.of_kind("attention_refiner")
+    assert refiner.options is not None and refiner.options.model_dump()["maps"] == "stem"
+    assert (here.fidelity, elsewhere.fidelity) == ("inspired", "official-code")
+    assert here.hash != elsewhere.hash
+
+
+def test_overrides_apply_to_what_the_recipe_is_on_its_backbone() -> None:
+    plain = resolved("crane-plus", arch="mini")
+    same = resolved("crane-plus", "auxiliary.stem.centre=true", arch="mini")
+    assert same.hash == plain.hash and same.fidelity == "inspired"
+    other = resolved("crane-plus", "auxiliary.stem.centre=false", arch="mini")
+    assert other.hash != plain.hash and other.fidelity == "composed"
+    with pytest.raises(InputError, match=r"'dinov2' is not among the auxiliary.*crane\.stem"):
+        resolved("crane-plus", "auxiliary.dinov2.model=x", arch="mini")
+
+
 @pytest.mark.parametrize(
     ("method", "override", "part"),
     [

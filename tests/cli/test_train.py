@@ -121,6 +121,13 @@ def test_the_same_words_give_the_same_file(train, tmp_path) -> None:
         (["--set", "generator.clean=1"], ["--generator"]),
         (["--precision", "float16"], ["--precision float16 needs a GPU"]),
         (["--no-cache", "--cache-dtype", "float8"], ["--cache-dtype"]),
+        (["--no-cache", "--cache", "x"], ["--no-cache: leave out --cache"]),
+        (["--seed", "-1"], ["--seed -1", "0 to"]),
+        (["--seed", str(2**64)], ["--seed", "0 to"]),
+        (
+            ["--set", 'training.learning_rates={"nothing.*": 0.1}'],
+            ["training.learning_rates: no parameter", "'nothing.*'", "prompt_learner"],
+        ),
         (["--lr", "0"], ["training.learning_rate", "0.0"]),
         (["--batch-size", "0"], ["--batch-size"]),
         (["--data", "folder=/no/such"], ["/no/such"]),
@@ -241,7 +248,7 @@ def test_an_interrupted_run_can_be_used_and_gone_on_with(
                   "--out", tmp_path / "p")  # fmt: skip
     assert answer.code == 0
     answer = train("--resume", epochs=3)
-    assert answer.code == 0 and "going on after epoch 1 of stage 1" in answer.err
+    assert answer.code == 0 and "going on after epoch 1" in answer.err
     assert weights.read_bytes() == (tmp_path / "whole" / "weights.safetensors").read_bytes()
 
 
@@ -257,7 +264,7 @@ def test_a_resumed_run_is_the_same_run(train, tmp_path) -> None:
     answer = train("--resume", data=f"folder={other}")
     assert answer.code == 2 and "another data" in answer.sentence
     answer = train("--resume")
-    assert answer.code == 0 and "epoch" not in answer.err.replace("going on after epoch 1 of stage 1", "")
+    assert answer.code == 0 and "epoch" not in answer.err.replace("going on after epoch 1", "")
 
 
 def test_normal_images_and_a_generator(train, tmp_path) -> None:
@@ -287,6 +294,14 @@ def test_weights_to_begin_with(train, tmp_path) -> None:
     found = load_file(tmp_path / "w" / "weights.safetensors")
     for name, tensor in load_file(first).items():
         assert float((found[name] - tensor).abs().max()) < 1e-9
+    other = draw_set(tmp_path / "others", 2, 2, seed=9)
+    words = ("--weights", first)
+    assert train(*words, data=f"folder={other}", out=tmp_path / "both").code == 0
+    both = read_card(tmp_path / "both" / "weights.safetensors").trained_on
+    assert [entry.dataset for entry in both] == ["squares", "others"]
+    answer = train("--resume", data=f"folder={other}", out=tmp_path / "both")
+    assert answer.code == 2 and "another trained_on" in answer.sentence
+    assert train(*words, "--resume", data=f"folder={other}", out=tmp_path / "both").code == 0
     answer = train("--weights", first, method="crane", out=tmp_path / "c")
     assert answer.code == 2 and "holds weights of method 'anomalyclip'" in answer.sentence
 
@@ -306,6 +321,22 @@ def test_an_adapter_is_learned_and_used(train, zsad, tiny, root, tmp_path) -> No
     assert answer.code == 0 and "epoch 2:" in answer.err
     alone = train(*words, method="clip-baseline", out=tmp_path / "alone")
     assert alone.code == 0 and not (tmp_path / "alone" / "weights.safetensors").exists()
+
+
+def test_an_adapter_learns_where_the_recipe_names_what_else_does(train, tmp_path) -> None:
+    plan = ("--set", "training.learn=[prompt_learner.*]", "--lr", "0.01")
+    assert train("--adapter", "lora", "--set", "adapter.rank=2", *plan).code == 0
+    state = load_file(tmp_path / "w" / "adapter" / "adapter_model.safetensors")
+    assert any(bool(tensor.any()) for name, tensor in state.items() if "lora_B" in name)
+
+
+def test_weights_without_a_checkpoint_are_kept(train, tmp_path) -> None:
+    assert train().code == 0
+    (tmp_path / "w" / "checkpoint.pt").unlink()
+    before = (tmp_path / "w" / "weights.safetensors").read_bytes()
+    answer = train("--resume")
+    assert answer.code == 2 and "holds weights.safetensors but no checkpoint.pt" in answer.sentence
+    assert (tmp_path / "w" / "weights.safetensors").read_bytes() == before
 
 
 @pytest.mark.parametrize(("module", "left"), [("zsad.training.checkpoint", set()),

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import pickle
 
 import pytest
 import torch
 
-from zsad.errors import InputError
+from zsad.errors import InputError, ZsadError
+from zsad.files import atomic_write
 from zsad.training.checkpoint import FILE, load_checkpoint, save_checkpoint
 
-IDENTITY = {"method": "anomalyclip", "seed": 0, "training": {"1": {"betas": (0.5, 0.9), "losses": {"dice": 4}}}}
+IDENTITY = {
+    "method": "anomalyclip",
+    "seed": 0,
+    "training": {"1": {"betas": (0.5, 0.9), "losses": {"dice": 4}}},
+}
 
 
 def test_a_state_comes_back(tmp_path) -> None:
@@ -57,6 +63,35 @@ def test_what_is_no_checkpoint_is_refused(tmp_path, content) -> None:
     with pytest.raises(InputError, match=f"{FILE} is no checkpoint of zsad train; delete it"):
         load_checkpoint(tmp_path, IDENTITY)
     assert not Trap.ran
+
+
+class AlmostFull:
+    """A stream with room for a little."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+
+    def write(self, content) -> int:
+        if len(content) > self.room:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        self.room -= len(content)
+        return len(content)
+
+    def flush(self) -> None:
+        pass
+
+
+def test_a_full_disk_is_named(tmp_path, monkeypatch) -> None:
+    save_checkpoint(tmp_path, IDENTITY, {"done": 1})
+
+    def to_a_full_disk(path, writer):
+        atomic_write(path, lambda stream: writer(AlmostFull(4000)))
+
+    monkeypatch.setattr("zsad.training.checkpoint.atomic_write", to_a_full_disk)
+    with pytest.raises(ZsadError, match=f"cannot write '{FILE}' in folder .*no space left"):
+        save_checkpoint(tmp_path, IDENTITY, {"done": 2, "a": torch.randn(100_000)})
+    assert load_checkpoint(tmp_path, IDENTITY) == {"done": 1}
+    assert [path.name for path in tmp_path.iterdir()] == [FILE]
 
 
 def test_a_truncated_file_is_refused(tmp_path) -> None:

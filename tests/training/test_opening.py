@@ -9,7 +9,7 @@ from tests.training.drawing import draw_set, pixels, save
 from zsad.errors import InputError
 from zsad.host import get_host
 from zsad.training.mosaic import MosaicExamples
-from zsad.training.opening import open_feature_generator, open_sources, with_mosaics
+from zsad.training.opening import open_feature_generator, open_sources, open_weighting, with_mosaics
 from zsad.training.sources import DatasetExamples, GeneratedExamples, NormalExamples
 
 
@@ -53,6 +53,27 @@ def test_a_plain_folder_holds_normal_images(plain) -> None:
         opened(f"folder={plain}:nuts", generator="cutpaste")
 
 
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [("bottle/train/good", "bottle"), ("bottle/test/OK", "bottle"), ("metal_nuts/good", "metal_nuts"),
+     ("goods", "goods")],
+)  # fmt: skip
+def test_a_folder_of_good_ones_is_named_after_what_it_shows(tmp_path, path, name) -> None:
+    save(tmp_path / path / "0.png", pixels(np.random.default_rng(0), False)[0])
+    (shown,) = opened(f"folder={tmp_path / path}", generator="cutpaste").datasets
+    assert (shown.name, shown.classes) == (name, (name,)) and shown.images[0].noun == name.replace("_", " ")
+    (shown,) = opened(f"mine:folder={tmp_path / path}", generator="cutpaste").datasets
+    assert (shown.name, shown.classes) == ("mine", (name,))
+
+
+def test_options_of_the_posterior() -> None:
+    options = ["examples.weight=posterior", "examples.posterior.prior=0.2", "examples.posterior.subsets=3"]
+    found = open_weighting("draem", options)
+    assert found is not None and (found.prior, found.subsets, found.neighbours) == (0.2, 3, 5)
+    with pytest.raises(InputError, match=r"examples\.posterior: add --set examples\.weight=posterior"):
+        open_weighting("draem", options[1:])
+
+
 def test_a_folder_with_more_than_images_is_read_as_its_layout(plain, tmp_path) -> None:
     (plain / "notes.txt").write_text("which of these are defective?")
     with pytest.raises(InputError, match="says which images are normal"):
@@ -71,6 +92,8 @@ def test_mosaics(dataset) -> None:
     source = with_mosaics(plain, 1.0, ["examples.mosaic_label=original"])
     assert isinstance(source, MosaicExamples) and source[0].mask.shape == (128, 128)
     assert [source[place].anomalous for place in range(8)] == [image.anomalous for image in dataset.images]
+    with pytest.raises(InputError, match=r"there are no mosaics; add --set training\.mosaic"):
+        with_mosaics(plain, 0, ["examples.mosaic_label=original"])
     with pytest.raises(InputError, match="mosaic must be 0 to 1"):
         with_mosaics(plain, 1.5)
 
@@ -82,7 +105,8 @@ def test_a_generator_of_features(dataset) -> None:
     assert found is not None and found.options.sigma == 0.3  # type: ignore[attr-defined]
     assert open_feature_generator(get_host(), "draem") is None
     assert open_feature_generator(get_host(), None) is None
-    for wrong in ({"copies": 2}, {"options": ["examples.clean=0.2"]}):
+    for wrong in ({"copies": 2}, {"options": ["examples.clean=0.2"]},
+                  {"options": ["examples.weight=posterior"]}):  # fmt: skip
         with pytest.raises(InputError, match="changes features anew in every step"):
             opened(f"folder={dataset.root}", generator="feature-noise", **wrong)
 
@@ -95,6 +119,7 @@ def test_a_generator_of_features(dataset) -> None:
         ({"copies": 3}, "copies: name a --generator"),
         ({"options": ["example.clean=0.1"]}, "begin with generator or examples; did you mean 'examples'"),
         ({"options": ["examples.clean"]}, r"write examples\.OPTION=VALUE"),
+        ({"options": ["examples.clean=0.1", "examples.clean.b=1"]}, "'clean' has a value already"),
         ({"options": ["examples.clean=[1"]}, "not a value in YAML"),
         ({"options": ["examples.claen=0.1"]}, "--set examples: 'claen' is not known; did you mean 'clean'"),
         ({"options": ["examples.clean=1"], "generator": "scar"}, "--set examples: 'clean' cannot be 1"),

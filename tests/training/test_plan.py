@@ -33,6 +33,12 @@ def test_a_wrong_word_in_a_later_stage_is_found_at_once() -> None:
         Training(then={"epoch": 2})
 
 
+def test_the_examples_are_those_of_all_stages() -> None:
+    assert Training(mosaic=0.2, then={"epochs": 1}).stages[1].mosaic == 0.2
+    with pytest.raises(ValidationError, match="'mosaic' cannot differ in 'then'"):
+        Training(mosaic=0.2, then={"mosaic": 0.0})
+
+
 def test_a_loss_is_a_weight_or_more() -> None:
     plan = Training.model_validate({"losses": {"focal": 0, "dice": {"options": {"states": "abnormal"}}}})
     assert plan.losses["dice"] == LossChoice(weight=1, options={"states": "abnormal"})

@@ -16,7 +16,8 @@ from safetensors.torch import load_file
 from tests.training.drawing import draw_set
 
 LAUNCH = ("-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1",
-          "--mixed_precision", "no", "--dynamo_backend", "no", "--num_cpu_threads_per_process", "1")  # fmt: skip
+          "--mixed_precision", "no", "--dynamo_backend", "no",
+          "--num_cpu_threads_per_process", "1")  # fmt: skip
 
 
 class Trainings:

@@ -88,6 +88,30 @@ def test_a_finished_run_can_be_made_longer(start, tmp_path) -> None:
     assert list(again.epochs()) == [] and len(again.history) == 3
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "words"),
+    [(1, 2, "has done 2 epochs of stage 1 and gone on to the next, and now it is to have 1; give 2,"),
+     (3, 2, "has done 2 epochs of stage 1 and gone on to the next, and now it is to have 3; give 2,"),
+     (2, 1, "has done 2 epochs of stage 2, and now it is to have 1; give 2 or more,")],
+)  # fmt: skip
+def test_epochs_that_were_done_count(start, first, second, words) -> None:
+    list(start(STAGES).epochs())
+    other = STAGES.model_copy(update={"epochs": first, "then": {**STAGES.then, "epochs": second}})
+    with pytest.raises(InputError, match=words):
+        start(other, resume=True)
+
+
+def test_two_runs_do_not_share_a_folder(start, tmp_path) -> None:
+    epochs = start().epochs()
+    next(epochs)
+    before = (tmp_path / "w" / "checkpoint.pt").read_bytes()
+    with pytest.raises(InputError, match="another run is training into this folder"):
+        next(start(seed=3).epochs())
+    assert (tmp_path / "w" / "checkpoint.pt").read_bytes() == before
+    epochs.close()
+    assert len(list(start(resume=True).epochs())) == 1
+
+
 def test_half_the_size(start, tmp_path) -> None:
     run = start(half=True)
     list(run.epochs())
@@ -115,6 +139,7 @@ def test_lost_weights_come_back_from_the_checkpoint(start, tmp_path) -> None:
         ({"plan": PLAN.model_copy(update={"batch_size": 2})}, r"another training \(1\.batch_size was 3"),
         ({"seed": 4}, "another seed"),
         ({"precision": "bfloat16"}, "another precision"),
+        ({"stored": "float16"}, r'another cache_dtype \(it was "exact", and now it is "float16"\)'),
     ],
 )
 def test_another_run_is_not_mixed_in(start, tmp_path, other, words) -> None:

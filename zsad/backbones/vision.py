@@ -150,7 +150,9 @@ class VisionTower(nn.Module):
                 something is read of a class token that the tower has not.
         """
         self.counts["passes"] += 1
-        patches = self.patch_embedding(images.to(self.position_embedding.dtype))
+        # One by one: convolutions of large batches round differently than those of small ones.
+        pixels = images.to(self.position_embedding.dtype).split(1)
+        patches = torch.cat([self.patch_embedding(image) for image in pixels])
         grid = Grid(patches.shape[2], patches.shape[3])
         embedded = self._embed(patches.flatten(2).transpose(1, 2), grid)
         token_requests = [token for request in requests for token in request.tokens]
@@ -161,7 +163,9 @@ class VisionTower(nn.Module):
             return self._window_features(embedded, grid, window)
 
         def class_feature(ln_post: bool) -> Tensor:
-            return self._image_feature(last[:, : self.leading + patch_count(grid)], ln_post)
+            # Likewise: a product of few rows rounds them differently than one of many.
+            states = last[:, : self.leading + patch_count(grid)].split(1)
+            return torch.cat([self._image_feature(state, ln_post) for state in states])
 
         def read_place(place: TokenRequest) -> Tensor:
             return self._read(states[_state_key(place)], place.stage)

@@ -22,6 +22,7 @@ from zsad.cli.common import (
 )
 from zsad.cli.evaluate import default_workers
 from zsad.cli.output import JsonOption, ProgressLine, print_fields, print_json
+from zsad.errors import InputError
 
 if TYPE_CHECKING:
     from zsad.training.run import Run
@@ -98,6 +99,8 @@ def train(
 
     host = get_host()
     host.recipes.get(method)
+    if no_cache and (cache is not None or cache_dtype != "exact"):
+        raise InputError("--no-cache: leave out --cache and --cache-dtype, which it makes meaningless")
     given = {"epochs": epochs, "learning_rate": learning_rate, "batch_size": batch_size}
     plan = [f"training.{name}={value}" for name, value in given.items() if value is not None]
     from zsad.card_text import size_words
@@ -138,14 +141,11 @@ def train(
         try:
             for epoch in run.epochs():
                 words = ", ".join(f"{name} {value:.4f}" for name, value in epoch.losses.items())
-                stage = f" of stage {epoch.stage}" if epoch.stage > 1 else ""
                 if run.writes:
-                    progress.note(
-                        f"epoch {epoch.number}{stage}: {words} ({epoch.images_per_second:.1f} images/s)"
-                    )
+                    progress.note(f"{_named(run)}: {words} ({epoch.images_per_second:.1f} images/s)")
         except KeyboardInterrupt:
             if run.history:
-                progress.note(f"epoch {run.history[-1].number} is kept in {out}; go on with --resume")
+                progress.note(f"{_named(run)} is kept in {out}; go on with --resume")
             raise
     if not run.writes:
         return
@@ -159,8 +159,13 @@ def train(
 def _resumed(run: Run) -> str:
     if not run.history:
         return f"there is no checkpoint in {run.folder}; training begins with epoch 1"
+    return f"going on after {_named(run)} in {run.folder}"
+
+
+def _named(run: Run) -> str:
+    """Return the last epoch in words."""
     last = run.history[-1]
-    return f"going on after epoch {last.number} of stage {last.stage} in {run.folder}"
+    return f"epoch {last.number} of stage {last.stage}" if run.stages > 1 else f"epoch {last.number}"
 
 
 def _fields(run: Run) -> dict[str, Any]:

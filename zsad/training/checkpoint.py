@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import pickle
 import zipfile
@@ -29,7 +30,10 @@ def save_checkpoint(folder: Path, identity: Mapping[str, Any], state: Mapping[st
         ZsadError: The folder cannot be written to.
     """
     content = {"identity": json.dumps(dict(identity), sort_keys=True), "state": dict(state)}
-    atomic_write(folder / FILE, lambda stream: torch.save(content, stream))
+    # Straight to a file, torch would hide why a write failed.
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    atomic_write(folder / FILE, lambda stream: stream.write(buffer.getbuffer()))
 
 
 def load_checkpoint(folder: Path, identity: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from torch import Tensor, nn
@@ -113,17 +113,31 @@ def learned_parameters(detector: Detector, patterns: Sequence[str] = ("*",)) -> 
         raise InputError(
             f"method '{recipe.method}' learns nothing; with --adapter lora an adapter of its backbone would"
         )
-    for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in every):
-            raise InputError(
-                f"training.learn: no parameter of '{recipe.method}' fits '{pattern}' (there are: "
-                f"{', '.join(sorted({name.rpartition('.')[0] for name in every}))})"
-            )
+    _check_fit("learn", patterns, every, recipe.method)
     return {
         name: parameter
         for name, parameter in every.items()
         if any(fnmatchcase(name, pattern) for pattern in patterns)
     }
+
+
+def check_rates(detector: Detector, stage: Training) -> None:
+    """Check that every learning rate of its own is that of something.
+
+    Raises:
+        InputError: A pattern fits no parameter, or as :func:`learned_parameters`.
+    """
+    every = learned_parameters(detector)
+    _check_fit("learning_rates", stage.learning_rates, every, detector.recipe.method)
+
+
+def _check_fit(option: str, patterns: Iterable[str], names: Collection[str], method: str) -> None:
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise InputError(
+                f"training.{option}: no parameter of '{method}' fits '{pattern}' (there are: "
+                f"{', '.join(sorted({name.rpartition('.')[0] for name in names}))})"
+            )
 
 
 def adapter_of(detector: Detector) -> dict[str, nn.Parameter]:
@@ -163,6 +177,25 @@ def weights_card(detector: Detector, trained_on: Sequence[TrainedOn]) -> Weights
         origin="own",
         trained_on=tuple(trained_on),
     )
+
+
+UNKNOWN = TrainedOn(dataset="not stated")
+"""Stands for what weights were learned on whose card does not say it."""
+
+
+def lineage(begun_with: Mapping[str, WeightsCard], datasets: Sequence[Dataset]) -> tuple[TrainedOn, ...]:
+    """Return all that weights will have seen: what those they begin with saw, then the datasets.
+
+    Args:
+        begun_with: Cards of the weights of each part, as the detector has them before it learns.
+        datasets: That it learns from now; their files are read.
+    """
+    former = [
+        entry
+        for card in begun_with.values()
+        for entry in ((UNKNOWN,) if card.trained_on is None else card.trained_on)
+    ]
+    return tuple(dict.fromkeys([*former, *seen(datasets)]))
 
 
 def seen(datasets: Sequence[Dataset]) -> tuple[TrainedOn, ...]:

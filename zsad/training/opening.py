@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import yaml
 from pydantic import Field, ValidationError
 
 from zsad.data.dataset import Dataset, DatasetImage, folder_name
-from zsad.data.folders import images_in
+from zsad.data.folders import images_in, is_normal
 from zsad.data.nouns import noun_of
 from zsad.data.spec import open_dataset, parse_spec
 from zsad.errors import InputError, nearest
@@ -22,6 +23,9 @@ from zsad.training.generators import FeatureGenerator, LoadedGenerator, load_gen
 from zsad.training.mosaic import MosaicExamples, MosaicLabel
 from zsad.training.posterior import PosteriorOptions
 from zsad.training.sources import DatasetExamples, GeneratedExamples, NormalExamples, TrainingSource
+
+PARTS = ("train", "test")
+"""Names of folders that tell the parts of a dataset apart, in any mixture of upper and lower case."""
 
 HEADS = ("generator", "examples")
 """The words before the first dot of an option that decides the examples, in ``--set HEAD.OPTION=VALUE``."""
@@ -100,11 +104,14 @@ def with_mosaics(
         seed: Seed of everything random, 0 or more.
 
     Raises:
-        InputError: A wrong option or number.
+        InputError: A wrong option or number, or an option of mosaics where there are none.
     """
+    given = _parsed(options)["examples"]
     if not share:
+        if "mosaic_label" in given:
+            raise InputError("examples.mosaic_label: there are no mosaics; add --set training.mosaic=SHARE")
         return source
-    wanted = _example_options(_parsed(options)["examples"])
+    wanted = _example_options(given)
     return MosaicExamples(source, share, seed, label=wanted.mosaic_label)
 
 
@@ -136,10 +143,13 @@ def open_weighting(generator: str | None, options: Sequence[str] = ()) -> Poster
         options: As for :func:`open_sources`.
 
     Raises:
-        InputError: A wrong option, or weights without a generator.
+        InputError: A wrong option, weights without a generator, or options of weights that are not wanted.
     """
-    wanted = _example_options(_parsed(options)["examples"])
+    given = _parsed(options)["examples"]
+    wanted = _example_options(given)
     if wanted.weight == "equal":
+        if "posterior" in given:
+            raise InputError("examples.posterior: add --set examples.weight=posterior, or leave it out")
         return None
     if generator is None:
         raise InputError(
@@ -161,14 +171,22 @@ def open_normal(text: str, host: Host) -> Dataset:
     if request.layout not in host.datasets or not _holds_only_images(request.path):
         return open_dataset(text, host)
     assert request.path is not None  # or it would hold nothing
-    name = folder_name(request.path)
+    name = _shown_in(request.path)
     images = [
         DatasetImage(image, None, False, name, noun_of(name)) for image in images_in(request.path.absolute())
     ]
-    dataset = Dataset.of(request.path.absolute(), images)
-    if request.name is not None:
-        dataset = replace(dataset, name=request.name)
+    dataset = replace(Dataset.of(request.path.absolute(), images), name=request.name or name)
     return dataset.restricted_to(request.classes) if request.classes else dataset
+
+
+def _shown_in(folder: Path) -> str:
+    """Return the name of what a folder of normal images shows: of ``bottle/train/good``, it is ``bottle``.
+
+    A class or a dataset of that name is what weights that learn from it will have seen.
+    """
+    own = Path(os.path.abspath(folder))
+    above = next((f for f in (own, *own.parents) if not (is_normal(f) or f.name.lower() in PARTS)), own)
+    return folder_name(above if above.name else own)
 
 
 def _holds_only_images(folder: Path | None) -> bool:
@@ -189,8 +207,14 @@ def _parsed(options: Sequence[str]) -> dict[str, dict[str, Any]]:
             raise InputError(f"--set {text}: options of examples begin with {known}{nearest(head, HEADS)}")
         if not (equals and dot and name):
             raise InputError(f"--set {text}: write {head}.OPTION=VALUE")
+        *above, last = name.split(".")
+        place = found[head]
+        for word in above:
+            place = place.setdefault(word, {})
+            if not isinstance(place, dict):
+                raise InputError(f"--set {text}: '{word}' has a value already, so nothing is below it")
         try:
-            found[head][name] = yaml.safe_load(value)
+            place[last] = yaml.safe_load(value)
         except yaml.YAMLError as error:
             raise InputError(f"--set {text}: '{value}' is not a value in YAML") from error
     return found
@@ -205,8 +229,8 @@ def _example_options(given: dict[str, Any]) -> ExampleOptions:
 
 def _refuse_image_options(loaded: LoadedGenerator, copies: int, given: dict[str, Any]) -> None:
     """Refuse what would have no effect on normal images whose features are changed later."""
-    if copies != 1 or "clean" in given:
-        what = "examples.clean" if copies == 1 else "copies"
+    if copies != 1 or {"clean", "weight"} & set(given):
+        what = "copies" if copies != 1 else "examples.clean" if "clean" in given else "examples.weight"
         raise InputError(
             f"{what}: generator '{loaded.name}' changes features anew in every step, so this has no meaning; "
             "leave it out"

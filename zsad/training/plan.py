@@ -84,7 +84,9 @@ class Training(_Frozen):
 
     @model_validator(mode="after")
     def _next_stage_is_one(self) -> Training:
-        _ = self.following  # raises the next stage's problem as this one's
+        following = self.following  # raises the next stage's problem as this one's
+        if following is not None and following.mosaic != self.mosaic:
+            raise ValueError("all stages learn from the same examples: 'mosaic' cannot differ in 'then'")
         return self
 
     @property

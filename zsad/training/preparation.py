@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
@@ -17,15 +18,19 @@ from zsad.training.cache.build import frozen_image_side, open_cache
 from zsad.training.cache.key import StoredPrecision
 from zsad.training.checkpoint import FILE
 from zsad.training.examples import ExampleSource
-from zsad.training.learner import seen
+from zsad.training.learner import adapter_of, lineage
 from zsad.training.live import LiveFeatures
 from zsad.training.opening import HEADS, open_feature_generator, open_sources, open_weighting, with_mosaics
+from zsad.training.plan import Training
 from zsad.training.posterior import PosteriorOptions
 from zsad.training.processes import local_device
 from zsad.training.run import ADAPTER, WEIGHTS, Run, Setup
 from zsad.training.trainer import Precision
 from zsad.training.weighting import PosteriorWeights
 from zsad.weights import WeightsSource
+
+LARGEST_SEED = 2**63 - 1
+"""Torch takes no larger ones on every device."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +110,8 @@ def prepare(wishes: Wishes, host: Host, reports: Reports | None = None) -> Run:
         ZsadError: The folder cannot be written to.
     """
     reports = reports or Reports()
+    if not 0 <= wishes.seed <= LARGEST_SEED:
+        raise InputError(f"--seed {wishes.seed}: give a whole number from 0 to {LARGEST_SEED}")
     own = tuple(f"{head}." for head in HEADS)
     examples = [text for text in wishes.overrides if text.startswith(own)]
     overrides = [text for text in wishes.overrides if not text.startswith(own)]
@@ -121,17 +128,18 @@ def prepare(wishes: Wishes, host: Host, reports: Reports | None = None) -> Run:
     weighting = open_weighting(wishes.generator, examples)
     check_folder(wishes.folder, resume=wishes.resume)
     detector = _load(wishes, overrides, adapter, host)
-    plan = detector.recipe.recipe.training
+    plan = _with_adapter(detector)
     source = with_mosaics(source, plan.mosaic, examples, seed=wishes.seed)
     setup = Setup(
         plan=plan,
         open_batches=_opener(wishes, source, weighting, reports),
         source=f"{source.key} {wishes.generator or ''} {' '.join(sorted(examples))}".strip(),
-        trained_on=seen(source.datasets),
+        trained_on=lineage(detector.cards, source.datasets),
         seed=wishes.seed,
         precision=wishes.precision,
         generator=generator,
         half=wishes.half,
+        stored="exact" if wishes.cache is None else wishes.cache_dtype,
         report=reports.learned,
     )
     return Run(detector, setup, wishes.folder, host, resume=wishes.resume)
@@ -141,11 +149,14 @@ def check_folder(folder: Path, *, resume: bool) -> None:
     """Check that a run can be kept in a folder, and that no other one lies there.
 
     Raises:
-        InputError: It holds a run or its weights already, and the user did not ask to go on.
+        InputError: It holds a run or its weights already, and the user did not ask to go on, or there is
+            nothing to go on from.
         ZsadError: It cannot be written to.
     """
     check_writable(folder)
     if resume:
+        if not (folder / FILE).exists():
+            _refuse_results(folder)
         return
     for name in (FILE, WEIGHTS, ADAPTER):
         if (folder / name).exists():
@@ -153,6 +164,23 @@ def check_folder(folder: Path, *, resume: bool) -> None:
                 f"--out {folder} holds {name} already; go on with it by --resume, name another folder or "
                 "delete it"
             )
+
+
+def _refuse_results(folder: Path) -> None:
+    for name in (WEIGHTS, ADAPTER):
+        if (folder / name).exists():
+            raise InputError(
+                f"--resume: --out {folder} holds {name} but no {FILE} to go on from; name another folder, or "
+                f"begin with those weights by --weights {folder / WEIGHTS}"
+            )
+
+
+def _with_adapter(detector: Detector) -> Training:
+    """Return the recipe's plan, whose first stage learns the adapter even where ``learn`` lacks it."""
+    plan, names = detector.recipe.recipe.training, adapter_of(detector)
+    if not names or any(fnmatchcase(name, pattern) for name in names for pattern in plan.learn):
+        return plan
+    return plan.model_copy(update={"learn": (*plan.learn, "adapter.*")})
 
 
 def _adapter(wishes: Wishes, overrides: list[str]) -> tuple[object, list[str]]:

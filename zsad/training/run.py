@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,22 @@ from torch import Tensor
 from zsad.card import TrainedOn
 from zsad.card_text import write_card_markdown
 from zsad.detector import Detector
+from zsad.errors import InputError
 from zsad.host import Host
 from zsad.training.batches import BatchSource
+from zsad.training.cache.key import StoredPrecision
 from zsad.training.checkpoint import load_checkpoint, save_checkpoint
+from zsad.training.claim import claimed
 from zsad.training.curve import write_curve
 from zsad.training.generators import FeatureGenerator
-from zsad.training.learner import carry, learned_parameters, learned_state, stage_detector, weights_card
+from zsad.training.learner import (
+    carry,
+    check_rates,
+    learned_parameters,
+    learned_state,
+    stage_detector,
+    weights_card,
+)
 from zsad.training.plan import Training
 from zsad.training.processes import Processes
 from zsad.training.trainer import Epoch, Precision, Trainer, autocast, stage_losses
@@ -39,6 +50,7 @@ class Setup:
         precision: Of the parts that learn.
         generator: Makes features anomalous in every step, or None.
         half: Store the learned weights in float16; the checkpoint keeps every digit.
+        stored: Precision of the cache of features.
         report: Is called with the images done in an epoch, and their total.
     """
 
@@ -50,6 +62,7 @@ class Setup:
     precision: Precision = "float32"
     generator: FeatureGenerator | None = None
     half: bool = False
+    stored: StoredPrecision = "exact"
     report: Callable[[int, int], None] = lambda done, total: None
 
 
@@ -84,11 +97,19 @@ class Run:
         self._kept = load_checkpoint(folder, self._identity) if resume else None
         if self._kept:
             self.history = [Epoch(**entry) for entry in self._kept["history"]]
+            check_lengths(setup.plan, self.history, folder)
         # Whatever can be refused in a later stage is, before hours go into the first.
         autocast(setup.precision, detector.backbone.device)
         for stage in setup.plan.stages:
             stage_losses(host, stage)
-            learned_parameters(stage_detector(detector, stage, host), stage.learn)
+            learning = stage_detector(detector, stage, host)
+            learned_parameters(learning, stage.learn)
+            check_rates(learning, stage)
+
+    @property
+    def stages(self) -> int:
+        """Number of stages."""
+        return len(self._setup.plan.stages)
 
     @property
     def writes(self) -> bool:
@@ -99,8 +120,13 @@ class Run:
         """Train; yield after every epoch, when it is kept.
 
         Raises:
+            InputError: Another process trains into the folder.
             ZsadError: Training diverges, or the folder cannot be written to.
         """
+        with claimed(self.folder) if self.writes else nullcontext():
+            yield from self._stages()
+
+    def _stages(self) -> Iterator[Epoch]:
         former: Detector | None = None
         begin = self._kept["stage"] if self._kept else 1
         for number, stage in enumerate(self._setup.plan.stages, 1):
@@ -184,8 +210,25 @@ def load_learned(detector: Detector, state: Mapping[str, Tensor]) -> None:
         detector.parts[part.key].load_state_dict(own)
 
 
+def check_lengths(plan: Training, history: Sequence[Epoch], folder: Path) -> None:
+    """Check that epochs which were done count: a stage under way may become longer, and no other one.
+
+    Raises:
+        InputError: A stage is to be shorter than it was, or longer after the next one has begun.
+    """
+    for number, stage in enumerate(plan.stages, 1):
+        done = sum(epoch.stage == number for epoch in history)
+        over = history[-1].stage > number
+        if done > stage.epochs or (over and done != stage.epochs):
+            raise InputError(
+                f"--resume: the run in {folder} has done {done} epochs of stage {number}"
+                f"{' and gone on to the next' if over else ''}, and now it is to have {stage.epochs}; give "
+                f"{done}{'' if over else ' or more'}, or another --out"
+            )
+
+
 def identity(detector: Detector, setup: Setup) -> dict[str, Any]:
-    """Return everything that decides a run's numbers but for the number of epochs, as plain data.
+    """Return all that decides a run's numbers and card but for the number of epochs, as plain data.
 
     A run with a constant learning rate can be made longer; the cosine's length shapes every step.
     """
@@ -205,6 +248,8 @@ def identity(detector: Detector, setup: Setup) -> dict[str, Any]:
         "data": setup.source,
         "seed": setup.seed,
         "precision": setup.precision,
+        "cache_dtype": setup.stored,
+        "trained_on": [entry.model_dump(mode="json") for entry in setup.trained_on],
     }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from zsad.detector import Detector
-from zsad.errors import InputError
+from zsad.errors import InputError, ZsadError
 from zsad.files import check_writable, write_json
 from zsad.training.cache.filling import Filling
 from zsad.training.cache.key import StoredPrecision, describe, key_of, reading_of
@@ -84,7 +84,7 @@ def open_cache(
     layout = Layout(target, len(source), batch_size, shard_size)
     missing = layout.missing(range(layout.count), warn)
     if missing:
-        check_writable(target)
+        _check_writable(target)
         _remove_abandoned(target)
         write_json(target / "description.json", description)
         reader = ExampleReader(detector, source, workers)
@@ -100,6 +100,13 @@ def open_cache(
         size=detector.recipe.image_size,
         dtype=full_precision(detector),
     )
+
+
+def _check_writable(folder: Path) -> None:
+    try:
+        check_writable(folder)
+    except ZsadError as error:
+        raise ZsadError(f"cache of features: {error} (--cache DIR), or do without (--no-cache)") from error
 
 
 def _remove_abandoned(folder: Path) -> None:
