@@ -342,7 +342,8 @@ def zsad_demo_tabs() -> Iterable[DemoTabSpec]:
     """Contribute tabs to the demo.
 
     Called by ``zsad demo`` while the app is built. Yield one ``DemoTabSpec`` for each tab; its function is
-    called inside ``gr.Tab``.
+    called in a Gradio context of its own with a ``zsad_demo.tabs.plugins.TabContext``, which has the engine
+    that answers questions about images and the evaluations that ``--runs`` names.
 
     Example:
         .. code-block:: python

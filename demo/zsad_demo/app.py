@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.utils import get_upload_folder
 
 from zsad.host import Host, get_host
 from zsad_demo import markup
@@ -31,25 +32,46 @@ KEPT_SECONDS = 3600
 
 
 class UploadsOnly(gr.Blocks):
-    """Blocks whose events take files only from uploads: no address is fetched on a visitor's behalf."""
+    """Blocks whose events take files only from uploads.
+
+    Gradio fetches an address in the place of a file, and looks at a path only where the visitor was so kind
+    as to mark it as one: neither may lead out of the folder of uploads.
+    """
 
     async def preprocess_data(self, block_fn: Any, inputs: list[Any], *args: Any, **kwargs: Any) -> Any:
-        """Refuse addresses in the place of files, then go on as any Blocks.
+        """Refuse files from elsewhere, then go on as any Blocks.
 
         Raises:
-            gr.Error: There is one.
+            gr.Error: There is one, or the data has another form than the event's inputs.
         """
-        if _names_address(inputs):
-            raise page_error("only uploaded files are taken, no addresses")
-        return await super().preprocess_data(block_fn, inputs, *args, **kwargs)
+        if not only_uploads(inputs, Path(get_upload_folder()).resolve()):
+            raise page_error("only uploaded files are taken, no addresses and no other paths")
+        try:
+            return await super().preprocess_data(block_fn, inputs, *args, **kwargs)
+        except ValueError as error:  # of pydantic, or a number of inputs that is not the event's
+            raise page_error("the inputs do not have the form that this endpoint documents") from error
 
 
-def _names_address(value: Any) -> bool:
-    """Whether a file somewhere in an event's data lies at an address rather than among the uploads."""
+def only_uploads(value: Any, folder: Path) -> bool:
+    """Whether every file that an event's data names, however deep, lies in the folder of uploads.
+
+    Args:
+        value: The data.
+        folder: The folder, without links.
+    """
     if isinstance(value, Mapping):
         path = value.get("path")
-        return (isinstance(path, str) and "://" in path) or any(map(_names_address, value.values()))
-    return isinstance(value, list | tuple) and any(map(_names_address, value))
+        return (path is None or _lies_in(path, folder)) and all(
+            only_uploads(inner, folder) for inner in value.values()
+        )
+    return not isinstance(value, list | tuple) or all(only_uploads(inner, folder) for inner in value)
+
+
+def _lies_in(path: Any, folder: Path) -> bool:
+    try:
+        return "://" not in path and Path(path).resolve().is_relative_to(folder)
+    except (TypeError, ValueError, OSError, RuntimeError):  # no text, a null character, a loop of links
+        return False
 
 
 def theme() -> gr.themes.Base:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import io
+import re
 import stat
 import zipfile
 from collections.abc import Iterator
@@ -11,9 +13,11 @@ from pathlib import Path, PurePosixPath
 
 from zsad.data.images import SUFFIXES
 from zsad.errors import InputError
+from zsad_demo.uploads import shown_name
 
 _ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst")
 _ENCRYPTED = 0x1
+_DRIVE = re.compile("[A-Za-z]:")
 _CHUNK = 1 << 16
 _MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EMFILE)
 
@@ -26,11 +30,13 @@ class Limits:
         files: Entries that are looked at.
         file_bytes: Size of one of them, unpacked.
         total_bytes: Size of all of them, unpacked.
+        list_bytes: Size of the list of entries, which zipfile reads as a whole.
     """
 
     files: int = 200
     file_bytes: int = 40_000_000
     total_bytes: int = 400_000_000
+    list_bytes: int = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -64,10 +70,12 @@ def unpack(archive: Path, name: str, folder: Path, limits: Limits) -> list[Unpac
         InputError: No zip archive, or above the limits.
     """
     try:
-        with zipfile.ZipFile(archive) as opened:
+        with archive.open("rb") as stream, zipfile.ZipFile(_Sparing(stream, limits.list_bytes)) as opened:
             return list(_images(opened, name, folder, limits))
     except InputError:
         raise
+    except _TooLarge:
+        raise InputError(f"'{name}' lists too many files; at most {limits.files} are taken at once") from None
     except Exception as error:
         # Damaged archives make zipfile raise nearly anything: BadZipFile, struct.error, NotImplementedError.
         if _is_ours(error):
@@ -83,8 +91,9 @@ def _images(opened: zipfile.ZipFile, name: str, folder: Path, limits: Limits) ->
         raise _too_much(name, limits)
     left = limits.total_bytes
     for number, entry in enumerate(entries):
+        shown = shown_name(entry.filename)
         if reason := _refusal(entry):
-            yield Unpacked(entry.filename, None, reason)
+            yield Unpacked(shown, None, reason)
             continue
         target = folder / f"{number:05}"
         try:
@@ -93,14 +102,14 @@ def _images(opened: zipfile.ZipFile, name: str, folder: Path, limits: Limits) ->
             target.unlink(missing_ok=True)
             if left < limits.file_bytes:
                 raise _too_much(name, limits) from None
-            yield Unpacked(entry.filename, None, f"unpacks to more than {limits.file_bytes // 10**6} MB")
+            yield Unpacked(shown, None, f"unpacks to more than {limits.file_bytes // 10**6} MB")
         except Exception as error:
             target.unlink(missing_ok=True)
             if _is_ours(error):
                 raise
-            yield Unpacked(entry.filename, None, "it is damaged, or packed in an unknown way")
+            yield Unpacked(shown, None, "it is damaged, or packed in an unknown way")
         else:
-            yield Unpacked(entry.filename, target)
+            yield Unpacked(shown, target)
 
 
 def _is_ours(error: Exception) -> bool:
@@ -113,7 +122,24 @@ def _too_much(name: str, limits: Limits) -> InputError:
 
 
 class _TooLarge(Exception):
-    """An entry has more bytes than are left."""
+    """An entry has more bytes than are left, or the list of entries is too long."""
+
+
+class _Sparing(io.BufferedReader):
+    """A file that gives no more than so many bytes at once.
+
+    An archive's list of entries is the one thing that zipfile reads at once: a million entries would take
+    seconds and half a gigabyte before anybody could count them.
+    """
+
+    def __init__(self, raw: io.BufferedReader, most: int) -> None:
+        super().__init__(raw)
+        self._most = most
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > self._most:
+            raise _TooLarge
+        return super().read(size)
 
 
 def _write(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, limit: int) -> int:
@@ -139,7 +165,7 @@ def _wanted(filename: str) -> bool:
 def _refusal(entry: zipfile.ZipInfo) -> str:
     """Return why an entry is not taken, or an empty string."""
     path = PurePosixPath(entry.filename.replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts or ":" in entry.filename:
+    if path.is_absolute() or ".." in path.parts or _DRIVE.match(entry.filename):
         return "its path leads out of the archive"
     if stat.S_ISLNK(entry.external_attr >> 16):
         return "it is a link"

@@ -6,7 +6,7 @@ import csv
 import io
 import tempfile
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,11 @@ from zsad_demo.uploads import Upload, without_path
 LIMITS = Limits()
 BATCH_SIZE = 4
 """Images per pass; others may use the device between two passes."""
+COMPARED_PIXELS = 12_000_000
+"""Input pixels of all images together that a method may compare with one another.
+
+The time it takes grows with their square, and nobody else is served meanwhile.
+"""
 COLUMNS = ("rank", "image", "score", "map_maximum", "error")
 
 
@@ -99,6 +104,7 @@ def run_batch(engine: Engine, uploads: Sequence[Upload], noun: str, question: Qu
         raise InputError("no image was given: choose some images, or a zip archive of images")
     with tempfile.TemporaryDirectory(prefix="zsad-batch-") as name:
         images, failed = _collect(uploads, Path(name))
+        _check_comparable(len(images), question)
         facts, display = engine.facts(question)
         batch = Batch(facts | {"object": noun}, display, len(images), failed=failed)
         small: dict[str, Picture] = {}
@@ -111,24 +117,40 @@ def run_batch(engine: Engine, uploads: Sequence[Upload], noun: str, question: Qu
         raise InputError(_none_read(batch))
 
 
+def _check_comparable(count: int, question: Question) -> None:
+    """See that a method that compares images with one another can do so without holding up everybody.
+
+    Raises:
+        InputError: There are too many images for their size.
+    """
+    most = COMPARED_PIXELS // question.image_size**2
+    if question.model.needs_several and count > most:
+        raise InputError(
+            f"{question.model.label} compares every image with all others and takes at most {most} images of "
+            f"{question.image_size} px, not {count}; send fewer, or choose a smaller image size"
+        )
+
+
 def _collect(uploads: Sequence[Upload], folder: Path) -> tuple[list[Upload], list[tuple[str, str]]]:
     """Return the images of all uploads, and the reasons for those left out."""
     images: list[Upload] = []
     failed: list[tuple[str, str]] = []
+    left = LIMITS.total_bytes
     for number, upload in enumerate(uploads):
         if not upload.name.lower().endswith(".zip"):
             images.append(upload)
             continue
         inside = folder / str(number)
         inside.mkdir()
-        for entry in unpack(upload.path, upload.name, inside, LIMITS):
+        for entry in unpack(upload.path, upload.name, inside, replace(LIMITS, total_bytes=left)):
             if entry.path is None:
                 failed.append((entry.name, entry.reason))
             else:
                 images.append(Upload(entry.path, entry.name))
-        if len(images) > LIMITS.files:
+                left -= entry.path.stat().st_size
+        if len(images) + len(failed) > LIMITS.files:
             break
-    if len(images) > LIMITS.files:
+    if len(images) + len(failed) > LIMITS.files:
         raise InputError(f"more than {LIMITS.files} images were given; send fewer at once")
     if not images and not failed:
         raise InputError(f"there is no image in {', '.join(upload.name for upload in uploads)}")

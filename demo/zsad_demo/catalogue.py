@@ -15,6 +15,9 @@ from zsad.imports import resource_path
 from zsad.recipe import load_recipe
 from zsad.resolution import ResolvedRecipe, resolve
 
+OFFERED_FIRST = ("anomalyclip", "clip-baseline")
+"""What a newcomer sees chosen: two methods that share a pass and answer at once."""
+
 WeightFiles = Mapping[str, Sequence[Path]]
 """Files of ``--weights`` by method."""
 
@@ -54,7 +57,8 @@ def models_on(
         host: Plugin host.
         name_backbone: Whether labels name the backbone.
     """
-    for method in host.recipes.names():
+    names = host.recipes.names()
+    for method in sorted(names, key=lambda name: (*OFFERED_FIRST, name).index(name)):
         try:
             resolved = resolve(host, method, backbone_facts(backbone))
         except ZsadError:  # it does not fit this backbone, or its plugin is broken: `zsad methods` says so
@@ -103,7 +107,10 @@ def parse_weights(given: Sequence[str], host: Host) -> dict[str, list[Path]]:
                 f"--weights {text}: unknown method '{method}'{nearest(method, host.recipes.names())}"
             )
         read_card(Path(path))
-        files.setdefault(method, []).append(Path(path))
+        chosen = files.setdefault(method, [])
+        if Path(path).name in {file.name for file in chosen}:  # the page shows no folders
+            raise InputError(f"--weights {text}: another file for {method} has the same name; rename one")
+        chosen.append(Path(path))
     return files
 
 

@@ -12,6 +12,7 @@ from zsad_demo.drawing import VIEW_SIDE, Picture, difference, difference_picture
 from zsad_demo.engine import Engine
 from zsad_demo.inspection import answer_facts, resized_map
 from zsad_demo.uploads import Upload
+from zsad_demo.words import shortened
 
 MOST = 4
 """Methods side by side."""
@@ -63,6 +64,8 @@ def compare(
     Raises:
         InputError: Too few or too many methods, or one that needs several images.
     """
+    if not isinstance(labels, list | tuple) or not all(isinstance(label, str) for label in labels):
+        raise InputError(f"the methods to compare have to be a list of names, not {shortened(labels)}")
     distinct = list(dict.fromkeys(labels))
     if not 2 <= len(distinct) <= MOST:
         raise InputError(f"choose two to {MOST} methods to compare, not {len(distinct)}")
@@ -90,8 +93,8 @@ def compared(shown: Comparison, first: str, second: str) -> Picture:
     """
     height, width = shown.view.shape[:2]
     for label in (first, second):
-        if label not in shown.answers:
-            raise InputError(f"'{label}' is none of the compared methods")
+        if not isinstance(label, str) or label not in shown.answers:
+            raise InputError(f"'{shortened(label)}' is none of the compared methods")
     one, other = shown.answers[first], shown.answers[second]
     maps = [resized_map(answer.anomaly_map, height, width) for answer in (one, other)]
     return difference_picture(difference(maps[0], maps[1], one.display, other.display))

@@ -11,7 +11,7 @@ from PIL import Image
 from zsad.errors import InputError
 from zsad.pictures import colours, overlay
 from zsad.recipe import Display
-from zsad_demo.regions import Map, Mask, contours
+from zsad_demo.regions import Map, Mask, bands, contours
 
 Picture = npt.NDArray[np.uint8]
 Shares = npt.NDArray[np.float32]
@@ -68,7 +68,10 @@ def overlay_picture(image: Picture, anomaly_map: Map, display: Display) -> Pictu
     Returns:
         [H, W, 3].
     """
-    return overlay(image, anomaly_map, display.low, display.high)
+    drawn = np.empty_like(image)
+    for rows in bands(len(image)):
+        drawn[rows] = overlay(image[rows], anomaly_map[rows], display.low, display.high)
+    return drawn
 
 
 def with_contours(picture: Picture, mask: Mask) -> Picture:

@@ -14,17 +14,18 @@ import torch
 
 from zsad.backbones.clip import ClipBackbone
 from zsad.backbones.loading import load_backbone
-from zsad.cli.predict import about
 from zsad.detector import Detector, load_detector
 from zsad.encoding import encode_together, group_by_pass
 from zsad.errors import InputError, ZsadError, nearest
 from zsad.host import Host, get_host
+from zsad.provenance import about
 from zsad.recipe import Display
 from zsad.scope import Scope
 from zsad.values import Features, Prediction, Sample
 from zsad_demo.answers import Answer, Answers, Counts, Question
 from zsad_demo.catalogue import Model, WeightFiles, models_on
 from zsad_demo.drawing import Picture
+from zsad_demo.words import shortened
 
 KEPT_DETECTORS = 16
 """Detectors that stay ready per backbone; they share its weights."""
@@ -91,14 +92,6 @@ class Engine:
         if not self.models:
             raise ZsadError(f"no method can run on {' or '.join(names)}; 'zsad methods' lists them")
 
-    def _offer(self, backbone: str, weights: WeightFiles, *, name_backbone: bool) -> None:
-        loaded = self._backbone(backbone).backbone
-        self.device = str(loaded.device)
-        for model in models_on(loaded, backbone, weights, self._host, name_backbone=name_backbone):
-            if model.weights is not None:  # a file that does not fit is refused now, not by a visitor
-                self._ready(Question(model, model.image_size))
-            self.models[model.label] = model
-
     def model(self, label: object) -> Model:
         """Return the model of a label.
 
@@ -106,7 +99,8 @@ class Engine:
             InputError: There is none.
         """
         if not isinstance(label, str) or label not in self.models:
-            raise InputError(f"unknown method '{label}'{nearest(str(label), self.models)}")
+            shown = shortened(label)
+            raise InputError(f"unknown method '{shown}'{nearest(shown, self.models)}")
         return self.models[label]
 
     def counts(self) -> Counts:

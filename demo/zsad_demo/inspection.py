@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from zsad.cli.predict import decision
 from zsad.errors import InputError
 from zsad.files import write_json, write_npy, write_png
 from zsad.predictions import native_map
+from zsad.provenance import decision
 from zsad.recipe import Display
 from zsad_demo.answers import Answer, Question
 from zsad_demo.drawing import VIEW_SIDE, Picture, fitted, mask_picture, overlay_picture, with_contours
@@ -162,7 +162,8 @@ def write_files(shown: Inspection, threshold: float, folder: Path) -> list[Path]
         raise InputError("the upload is no longer kept; send the image again") from error
     anomaly_map = shown.native_map()
     mask = mask_at(anomaly_map, threshold)
-    stem = Path(shown.upload.name).stem[:80] or "image"
+    # A file name has at most 255 bytes, and letters have up to four.
+    stem = Path(shown.upload.name).stem.encode()[:200].decode(errors="ignore") or "image"
     files = [folder / f"{stem}_{end}" for end in ("overlay.png", "map.npy", "mask.png", "result.json")]
     write_png(files[0], with_contours(overlay_picture(image, anomaly_map, shown.display), mask))
     write_npy(files[1], anomaly_map)

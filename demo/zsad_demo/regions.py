@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ Map = npt.NDArray[np.floating[Any]]
 
 SHOWN = 20
 """Regions that a table shows."""
+_BAND = 1024
 _ROWS = ("top", "", "bottom")
 _COLUMNS = ("left", "", "right")
 
@@ -56,6 +58,12 @@ def mask_at(anomaly_map: Map, threshold: float) -> Mask:
     return mask
 
 
+def bands(height: int) -> Iterator[slice]:
+    """Yield the rows of an image in bands: what is computed in them takes little memory at any size."""
+    for top in range(0, height, _BAND):
+        yield slice(top, min(top + _BAND, height))
+
+
 def find_regions(mask: Mask, anomaly_map: Map) -> list[Region]:
     """Return the regions of a mask, the highest peak first.
 
@@ -66,13 +74,17 @@ def find_regions(mask: Mask, anomaly_map: Map) -> list[Region]:
     labels, count = ndimage.label(mask, structure=np.ones((3, 3), np.int8))
     if not count:
         return []
-    rows, columns = np.nonzero(mask)
-    owners = labels[rows, columns] - 1
-    areas = np.bincount(owners, minlength=count)
-    peaks = np.full(count, -np.inf)
-    np.maximum.at(peaks, owners, anomaly_map[rows, columns])
-    row_shares = (np.bincount(owners, rows) / areas + 0.5) / mask.shape[0]
-    column_shares = (np.bincount(owners, columns) / areas + 0.5) / mask.shape[1]
+    areas = np.zeros(count, np.int64)
+    row_sums, column_sums, peaks = np.zeros(count), np.zeros(count), np.full(count, -np.inf)
+    for band in bands(len(mask)):
+        rows, columns = np.nonzero(mask[band])
+        owners = labels[band][rows, columns] - 1
+        areas += np.bincount(owners, minlength=count)
+        row_sums += np.bincount(owners, rows + band.start, minlength=count)
+        column_sums += np.bincount(owners, columns, minlength=count)
+        np.maximum.at(peaks, owners, anomaly_map[band][rows, columns])
+    row_shares = (row_sums / areas + 0.5) / mask.shape[0]
+    column_shares = (column_sums / areas + 0.5) / mask.shape[1]
     found = [
         Region(position(row, column), area / mask.size, peak, (row, column))
         for area, peak, row, column in zip(

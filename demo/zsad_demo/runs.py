@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,10 @@ import numpy as np
 import pyarrow.parquet as pq
 from PIL import Image
 
+from zsad.data.images import read_image
 from zsad.errors import InputError
 from zsad.evaluation.report import TITLES
-from zsad.evaluation.store import ROWS, ResultStore
+from zsad.evaluation.store import CELLS, ROWS, ResultStore
 from zsad.evaluation.summary import MEAN, metric_names, summary_rows
 from zsad.metrics.curve import build_curve
 from zsad.metrics.errors import UndefinedMetricError
@@ -61,14 +64,25 @@ class Run:
         Raises:
             InputError: It is not readable.
         """
-        return cls(folder, *ResultStore(folder).read_results())
+        folder = folder.resolve()  # so that no sentence has the server's path in another spelling
+        with _readable(folder):
+            return cls(folder, *ResultStore(folder).read_results())
 
     def classes(self) -> list[str]:
         """Return ``dataset / class`` of every cell, each once."""
-        return list(dict.fromkeys(map(_class_of, self.cells)))
+        with _readable(self.folder):
+            return list(dict.fromkeys(map(_class_of, self.cells)))
 
     def table(self) -> tuple[list[str], list[list[str]]]:
-        """Return header and rows of the results in per cent; a figure without a value says why."""
+        """Return header and rows of the results in per cent; a figure without a value says why.
+
+        Raises:
+            InputError: The run is damaged.
+        """
+        with _readable(self.folder):
+            return self._table()
+
+    def _table(self) -> tuple[list[str], list[list[str]]]:
         rows = summary_rows(self.cells, contaminated=self.facts["include_contaminated"])
         names = [name for name in metric_names(rows) if any(row.get(name) is not None for row in rows)]
         reasons = {
@@ -82,7 +96,14 @@ class Run:
 
         Args:
             class_name: One of :meth:`classes`.
+
+        Raises:
+            InputError: The run is damaged.
         """
+        with _readable(self.folder):
+            return self._curves(class_name)
+
+    def _curves(self, class_name: str) -> dict[str, Points]:
         file = self.folder / ROWS
         if not file.is_file():
             return {}
@@ -104,7 +125,14 @@ class Run:
 
         Args:
             class_name: One of :meth:`classes`.
+
+        Raises:
+            InputError: The run is damaged, or names a picture outside of its folder.
         """
+        with _readable(self.folder):
+            return self._cases(class_name)
+
+    def _cases(self, class_name: str) -> list[tuple[Image.Image, str]]:
         found = []
         for cell in self.cells:
             if _class_of(cell) != class_name:
@@ -141,6 +169,23 @@ def roc_points(normal: Sequence[float], anomalous: Sequence[float]) -> Points:
     return [*points, (1.0, 1.0)]
 
 
+@contextmanager
+def _readable(folder: Path) -> Iterator[None]:
+    """Have whatever a damaged run makes go wrong say so in one sentence, without the server's path.
+
+    Raises:
+        InputError: In the place of what was raised.
+    """
+    try:
+        yield
+    except InputError as error:
+        raise InputError(str(error).replace(f"{folder}{os.sep}", f"{folder.name}{os.sep}")) from error
+    except (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError) as error:
+        raise InputError(
+            f"the run '{folder.name}' is damaged; evaluate into a new folder, or leave it out"
+        ) from error
+
+
 def _class_of(cell: Mapping[str, Any]) -> str:
     return f"{cell['dataset']['name']} / {cell['class']}"
 
@@ -161,6 +206,8 @@ def _pictures(case: Mapping[str, Any], method: str, folder: Path) -> list[tuple[
     captions = {"overlay": f"{what} {name}", "truth": f"truth of {name}"}
     found = []
     for kind in captions if case["masked"] else ("overlay",):
-        with Image.open(folder / "cells" / case["pictures"][kind]) as opened:
-            found.append((opened.convert("RGB"), captions[kind]))
+        path = (folder / CELLS / case["pictures"][kind]).resolve()
+        if not path.is_relative_to(folder):
+            raise InputError(f"the run '{folder.name}' names a picture outside of its folder")
+        found.append((Image.fromarray(read_image(path)), captions[kind]))
     return found

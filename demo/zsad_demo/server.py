@@ -99,9 +99,10 @@ def launch(app: Any, address: Address) -> str:
     """
     from zsad_demo.app import launch_options
 
+    host = address.host.strip("[]")
     try:
         _, url, public = app.launch(
-            server_name=address.host,
+            server_name=f"[{host}]" if ":" in host else host,  # Gradio builds addresses of it
             server_port=address.port,
             auth=list(address.auth) or None,
             root_path=address.root_path,

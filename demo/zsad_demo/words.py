@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from zsad.errors import InputError
 
@@ -28,11 +30,11 @@ class Words:
     abnormal: tuple[str, ...] = ()
 
     @classmethod
-    def parse(cls, normal: str | None, abnormal: str | None) -> Words:
+    def parse(cls, normal: object, abnormal: object) -> Words:
         """Return the sentences of two texts, one a line.
 
         Raises:
-            InputError: Too many, or a too long one.
+            InputError: No text, too many sentences, or a too long one.
         """
         return cls(_sentences(normal, "normal"), _sentences(abnormal, "abnormal"))
 
@@ -49,19 +51,29 @@ OWN_WORDS = Words()
 """The method's own."""
 
 
-def parse_noun(text: str | None) -> str:
+def printable(text: str) -> str:
+    """Return a text on one line that can be encoded, shown and written anywhere."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+
+
+def shortened(value: object) -> str:
+    """Return what stands in a sentence for a value that a visitor made up."""
+    return printable(str(value)[:MAX_NOUN])
+
+
+def parse_noun(text: object) -> str:
     """Return the object noun, ``object`` where there is none.
 
     Raises:
-        InputError: It is too long.
+        InputError: It is no text, or too long.
     """
-    noun = " ".join((text or "").split()) or DEFAULT_NOUN
+    noun = printable(" ".join(_text(text, "object noun").split())) or DEFAULT_NOUN
     if len(noun) > MAX_NOUN:
         raise InputError(f"the object noun has {len(noun)} characters; at most {MAX_NOUN} are taken")
     return noun
 
 
-def parse_image_size(value: float | None, default: int) -> int:
+def parse_image_size(value: object, default: int) -> int:
     """Return the side of the square input in pixels.
 
     Args:
@@ -71,15 +83,39 @@ def parse_image_size(value: float | None, default: int) -> int:
     Raises:
         InputError: Not a whole number, or too large.
     """
-    if not value:
+    if value is None or value == 0:
         return default
-    if value != int(value) or not 0 < value <= MAX_IMAGE_SIZE:
-        raise InputError(f"the image size has to be a whole number up to {MAX_IMAGE_SIZE}, not {value:g}")
+    if not _is_number(value) or not 0 < value <= MAX_IMAGE_SIZE or value != int(value):
+        raise InputError(
+            f"the image size has to be a whole number up to {MAX_IMAGE_SIZE}, not {shortened(value)}"
+        )
     return int(value)
 
 
-def _sentences(text: str | None, state: str) -> tuple[str, ...]:
-    found = tuple(line for raw in (text or "").splitlines() if (line := raw.strip()))
+def parse_threshold(value: object) -> float:
+    """Return the threshold of a map, in the map's own values.
+
+    Raises:
+        InputError: Not a finite number.
+    """
+    if not _is_number(value) or not math.isfinite(value):
+        raise InputError(f"the threshold has to be a number, not {shortened(value)}")
+    return float(value)
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _text(value: object, what: str) -> str:
+    if value is not None and not isinstance(value, str):
+        raise InputError(f"the {what} has to be text, not {shortened(value)}")
+    return value or ""
+
+
+def _sentences(text: object, state: str) -> tuple[str, ...]:
+    lines = _text(text, f"list of {state} sentences").splitlines()
+    found = tuple(printable(line) for raw in lines if (line := raw.strip()))
     if len(found) > MAX_SENTENCES:
         raise InputError(f"{len(found)} {state} sentences were given; at most {MAX_SENTENCES} are taken")
     for sentence in found:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import struct
+import time
 import zipfile
 from pathlib import Path
 
@@ -145,3 +146,31 @@ def test_damaged_archives_never_do_more_than_a_sentence(tmp_path: Path, folder: 
         except InputError as error:
             assert "'a.zip'" in str(error)
     assert files_outside(tmp_path, folder, tmp_path / "a.zip") == []
+
+
+def test_a_list_of_a_million_entries_is_refused_before_it_is_read(tmp_path: Path, folder: Path) -> None:
+    numbers = (20, 0, 20, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0)
+    entry = struct.pack("<4s4B4HL2L5H2L", b"PK\x01\x02", *numbers) + b"a"
+    count = 200_000
+    entries = entry * count
+    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 1, 1, len(entries), 0, 0)  # it says there is one
+    archive = tmp_path / "a.zip"
+    archive.write_bytes(entries + end)
+    start = time.perf_counter()
+    with pytest.raises(InputError, match=r"'a\.zip' lists too many files"):
+        unpack(archive, "a.zip", folder, Limits())
+    assert time.perf_counter() - start < 0.5
+
+
+def test_long_and_odd_names_are_shown_on_one_short_line(tmp_path: Path, folder: Path) -> None:
+    archive = packed(tmp_path / "a.zip", {"a\n\u202eb.png": png(), "x" * 5000 + ".png": png()})
+    odd, long = (entry.name for entry in unpack(archive, "a.zip", folder, Limits()))
+    assert odd == "a\ufffd\ufffdb.png"
+    assert len(long) == 200
+    assert long.endswith("xx.png")
+
+
+def test_a_name_with_a_time_is_taken(tmp_path: Path, folder: Path) -> None:
+    archive = packed(tmp_path / "a.zip", {"line 3/2024-05-01T10:30:00.png": png()})
+    (found,) = unpack(archive, "a.zip", folder, Limits())
+    assert (found.name, found.reason) == ("line 3/2024-05-01T10:30:00.png", "")

@@ -24,7 +24,9 @@ def weights(tmp_path: Path) -> Path:
 
 def test_offered_is_what_runs_and_lacks_no_weights(engine: Engine) -> None:
     assert {"clip-baseline", "winclip", "anomalyclip", "musc"} <= set(engine.models)
-    assert not {"cops", "crane", "adaclip"} & set(engine.models)  # learned, and nobody ships weights for mini
+    random = Engine(["mini-random"], device="cpu", dtype="float32", weights={})
+    assert not {"cops", "crane", "adaclip"} & set(random.models)  # learned, and nobody ships weights for it
+    assert {"cops", "crane", "adaclip"} <= set(engine.models)
     assert engine.models["musc"].needs_several
     assert engine.models["winclip"].takes_words
     assert not engine.models["anomalyclip"].takes_words
@@ -55,6 +57,14 @@ def test_other_forms_of_weights_are_refused(text: str, sentence: str) -> None:
         parse_weights([text], host.get_host())
 
 
+def test_two_files_of_one_name_are_refused(weights: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other" / weights.name
+    other.parent.mkdir()
+    other.write_bytes(weights.read_bytes())
+    with pytest.raises(InputError, match="another file for anomalyclip has the same name"):
+        parse_weights([f"anomalyclip={weights}", f"anomalyclip={other}"], host.get_host())
+
+
 def test_references_are_offered_where_a_recipe_has_a_reference_store(site: Site) -> None:
     assert methods_with_references(host.get_host()) == {}
     recipe = """
@@ -75,3 +85,10 @@ def test_references_are_offered_where_a_recipe_has_a_reference_store(site: Site)
         "fewshot", {"fewshot/__init__.py": plugin, "fewshot/recipe.yaml": recipe}, {"fewshot": "fewshot"}
     )
     assert methods_with_references(host.get_host()) == {"fewshot": "compares with references"}
+
+
+def test_a_newcomer_is_offered_two_methods_that_share_a_pass(engine: Engine) -> None:
+    names = [model.method for model in engine.models.values()]
+    assert names[:2] == ["anomalyclip", "clip-baseline"]
+    order = host.get_host().recipes.names()
+    assert names[2:] == sorted(names[2:], key=order.index)

@@ -16,7 +16,7 @@ from PIL import Image
 
 from tests.demo.conftest import Served
 from zsad.detector import load_detector
-from zsad_demo.app import UploadsOnly
+from zsad_demo.app import only_uploads
 
 ENDPOINTS = {"/inspect", "/threshold", "/files", "/compare", "/difference", "/batch", "/batch_files",
              "/results", "/results_of_class"}  # fmt: skip
@@ -129,7 +129,8 @@ def test_errors_are_sentences(served: Served, tmp_path: Path) -> None:
 def call(served: Served, api_name: str, *data: object) -> tuple[str, Any]:
     """Call an endpoint as a stranger would, without the client's uploads; return event and data."""
     base = f"{served.url}gradio_api/call/{api_name}"
-    answer = httpx.post(base, json={"data": list(data)})
+    body = json.dumps({"data": list(data)})  # which writes NaN, unlike httpx
+    answer = httpx.post(base, content=body, headers={"content-type": "application/json"})
     if answer.status_code != 200:
         return "refused", answer.text
     event = answer.json()["event_id"]
@@ -162,7 +163,8 @@ def test_inputs_without_a_path_are_refused(served: Served) -> None:
 @pytest.mark.parametrize(
     "values",
     [("object", None, "", "", None), ("object", ["winclip"], "", "", None), (3, "winclip", "", "", None),
-     ("object", "winclip", 3, "", None), ("object", "winclip", "", "", "big"), ({}, {}, {}, {}, {})],
+     ("object", "winclip", 3, "", None), ("object", "winclip", "", "", "big"), ({}, {}, {}, {}, {}),
+     ("object", "winclip", "", "", float("nan")), ("object", "winclip", "", "", float("inf"))],
 )  # fmt: skip
 def test_inputs_of_other_types_are_refused_and_it_goes_on(
     served: Served, samples: list[Path], values: tuple[Any, ...]
@@ -173,8 +175,16 @@ def test_inputs_of_other_types_are_refused_and_it_goes_on(
     event, data = call(served, "inspect", file, *values)
     assert event in ("error", "refused")
     assert "Traceback" not in data
+    assert "the server failed" not in data
     event, _ = call(served, "inspect", file, "object", "winclip", "", "", None)
     assert event == "complete"
+
+
+@pytest.mark.parametrize("images", [[None], "x", {"x": 1}, [["x"]]])
+def test_inputs_of_another_form_are_one_sentence(served: Served, images: object) -> None:
+    event, data = call(served, "batch", images, "", "clip-baseline", None)
+    assert event == "error"
+    assert "do not have the form that this endpoint documents" in data
 
 
 @pytest.mark.parametrize(
@@ -201,9 +211,29 @@ def test_an_upload_cannot_choose_where_it_lies(served: Served) -> None:
         assert served.folder in Path(answer.json()[0]).resolve().parents
 
 
-def test_addresses_are_found_wherever_they_hide() -> None:
-    from zsad_demo.app import _names_address
+def test_files_from_elsewhere_are_found_wherever_they_hide(tmp_path: Path) -> None:
+    folder, outside = tmp_path / "uploads", tmp_path / "secret.png"
+    folder.mkdir()
+    outside.write_bytes(b"x")
+    (folder / "link.png").symlink_to(outside)
+    inside = {"path": str(folder / "a" / "x.png"), "url": "https://x"}
+    assert only_uploads([inside, [{"value": [inside]}], "https://x", 3, None, {"path": None}], folder)
+    for path in ("https://x", "file:///x", str(outside), f"{folder}/../secret.png", f"{folder}/link.png",
+                 f"{folder}-other/x.png", "\0", 3, {"path": "x"}):  # fmt: skip
+        assert not only_uploads([None, [{"value": [{"path": path}]}]], folder), path
 
-    assert _names_address([None, [{"value": [{"path": "https://x"}]}]])
-    assert not _names_address([{"path": "/tmp/x.png"}, "https://x", 3, {"url": "https://x"}])
-    assert issubclass(UploadsOnly, object)
+
+@pytest.mark.parametrize("marks", [{}, {"meta": {}}, {"meta": {"_type": "other"}}])
+def test_an_image_of_the_server_is_no_input_however_it_is_named(
+    served: Served, samples: list[Path], marks: dict[str, Any]
+) -> None:
+    file = {"path": str(samples[0]), **marks}
+    for api_name, *rest in (
+        ("inspect", "", "clip-baseline", "", "", None),
+        ("compare", "", ["clip-baseline", "winclip"], None),
+    ):
+        event, data = call(served, api_name, file, *rest)
+        assert event == "error"
+        assert "only uploaded files are taken" in data
+    event, _ = call(served, "batch", [file], "", "clip-baseline", None)
+    assert event == "error"

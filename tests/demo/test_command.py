@@ -64,7 +64,10 @@ assert not {"torch", "gradio"} & set(sys.modules), sorted(sys.modules)
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, env=ENVIRON)
 
 
-def test_it_serves_with_a_password_until_interrupted(tmp_path: Path, free_port: int) -> None:
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_it_serves_with_a_password_until_interrupted(
+    tmp_path: Path, free_port: int, sign: signal.Signals
+) -> None:
     temporary = tmp_path / "tmp"
     work = tmp_path / "work"
     temporary.mkdir()
@@ -82,7 +85,7 @@ def test_it_serves_with_a_password_until_interrupted(tmp_path: Path, free_port: 
             assert probe.connect_ex(("127.0.0.2", free_port)) != 0
         assert len(list(temporary.glob("zsad-demo-*"))) == 1
     finally:
-        process.send_signal(signal.SIGINT)
+        process.send_signal(sign)
         _, err = process.communicate(timeout=30)
     assert process.returncode == 130
     assert err.strip().splitlines()[-1] == "interrupted"

@@ -33,6 +33,8 @@ def test_overlay_is_the_cores_and_contours_are_drawn_into_a_copy() -> None:
     values = rng.random((12, 14))
     picture = overlay_picture(image, values, Display())
     np.testing.assert_array_equal(picture, overlay(image, values, 0, 1))
+    tall, over = rng.integers(0, 256, (2100, 3, 3), dtype=np.uint8), rng.random((2100, 3))
+    np.testing.assert_array_equal(overlay_picture(tall, over, Display()), overlay(tall, over, 0, 1))
     mask = np.zeros((12, 14), np.bool_)
     mask[3:9, 3:9] = True
     drawn = with_contours(picture, mask)

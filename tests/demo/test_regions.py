@@ -66,3 +66,26 @@ def test_contours_are_the_inner_edge_and_leave_the_border_of_the_image_out() -> 
     inner = (slice(2, -2), slice(2, -2))
     np.testing.assert_array_equal(contours(mask)[inner], (mask & ~eroded)[inner])
     assert not contours(np.ones((10, 10), np.bool_)).any()
+
+
+def test_regions_of_a_large_map_are_those_of_scipy() -> None:
+    rng = np.random.default_rng(2)
+    mask = ndimage.binary_dilation(rng.random((2500, 40)) > 0.998, iterations=3)
+    values = rng.random(mask.shape)
+    labels, count = ndimage.label(mask, np.ones((3, 3)))
+    places = range(1, count + 1)
+    wanted = sorted(
+        zip(
+            ndimage.maximum(values, labels, places),
+            ndimage.sum_labels(mask, labels, places) / mask.size,
+            [((row + 0.5) / 2500, (column + 0.5) / 40)
+             for row, column in ndimage.center_of_mass(mask, labels, places)],
+            strict=True,
+        ),
+        reverse=True,
+    )  # fmt: skip
+    found = find_regions(mask, values)
+    assert len(found) == count > 20
+    for region, (peak, area, centre) in zip(found, wanted, strict=True):
+        assert (region.peak, region.area) == pytest.approx((peak, area))
+        assert region.centre == pytest.approx(centre)

@@ -1,10 +1,16 @@
 from __future__ import annotations
 
 import csv
+import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import gradio as gr
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn.metrics import auc, roc_curve
 
 from zsad.errors import InputError
@@ -91,11 +97,66 @@ def test_the_tab_shows_a_class_and_refuses_others(runs: Path) -> None:
 
 
 def test_a_run_without_scores_has_no_curve(runs: Path, tmp_path: Path) -> None:
-    import shutil
-
     copy = tmp_path / "copy"
     shutil.copytree(runs / "first", copy)
     (copy / "per_image.parquet").unlink()
     curve, cases = ResultsTab({"copy": copy}).of_class("copy", "samples / gear")
     assert "No curve" in curve
     assert cases
+
+
+def _spoilt_cell(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    path = sorted((folder / "cells").glob("*.json"))[0]
+    cell = json.loads(path.read_text())
+    change(cell)
+    path.write_text(json.dumps(cell))
+
+
+def _lead_out(cell: dict[str, Any]) -> None:
+    for case in cell["cases"]:
+        case["pictures"]["overlay"] = "../../outside.png"
+
+
+SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
+    "run.json is a list": (lambda folder: (folder / "run.json").write_text("[]"), "'copy' is damaged"),
+    "run.json is empty": (
+        lambda folder: (folder / "run.json").write_text(""),
+        "copy/run.json is not readable",
+    ),
+    "no cells": (lambda folder: (folder / "run.json").write_text("{}"), "'copy' is damaged"),
+    "no metrics": (lambda folder: _spoilt_cell(folder, lambda cell: cell.pop("metrics")), "is damaged"),
+    "no dataset": (lambda folder: _spoilt_cell(folder, lambda cell: cell.pop("dataset")), "is damaged"),
+    "no class": (lambda folder: _spoilt_cell(folder, lambda cell: cell.pop("class")), "is damaged"),
+    "no cases": (lambda folder: _spoilt_cell(folder, lambda cell: cell.pop("cases")), "is damaged"),
+    "rows": (lambda folder: (folder / "per_image.parquet").write_bytes(b"PAR1 no"), "is damaged"),
+    "no pictures": (lambda folder: [path.unlink() for path in folder.glob("cells/*/*")], "cannot read"),
+    "a picture from elsewhere": (lambda folder: _spoilt_cell(folder, _lead_out), "outside of its folder"),
+}
+
+
+@pytest.mark.parametrize("spoilt", SPOILT)
+@pytest.mark.parametrize("relative", [False, True])
+def test_damaged_runs_are_one_sentence(
+    runs: Path, tmp_path: Path, spoilt: str, relative: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    copy = tmp_path / "copy"
+    shutil.copytree(runs / "first", copy)
+    Image.new("RGB", (8, 8)).save(tmp_path / "outside.png")
+    spoil, wanted = SPOILT[spoilt]
+    spoil(copy)
+    with pytest.raises(gr.Error) as error:
+        tab = ResultsTab({"copy": Path("copy") if relative else copy})
+        tab.results("copy")
+        tab.of_class("copy", "samples / gear")
+    assert wanted in error.value.message
+    assert str(tmp_path) not in error.value.message
+
+
+@pytest.mark.parametrize("name", [["copy"], {"a": 1}, 3, None, "x" * 100_000])
+def test_run_and_class_of_another_type_are_refused(runs: Path, name: Any) -> None:
+    tab = ResultsTab(find_runs(runs))
+    for ask in (lambda: tab.results(name), lambda: tab.of_class("first", name)):
+        with pytest.raises(gr.Error, match=r"unknown (run|class)") as error:
+            ask()
+        assert len(error.value.message) < 200

@@ -19,6 +19,7 @@ from PIL import Image
 from zsad.data.images import read_image
 from zsad.detector import load_detector
 from zsad.predictions import native_map
+from zsad_demo.archive import Limits
 from zsad_demo.batch import write_files
 from zsad_demo.engine import Engine
 from zsad_demo.tabs.batch import BatchTab, Stop
@@ -330,3 +331,58 @@ def test_too_many_images_are_refused_before_any_is_read(
     with pytest.raises(gr.Error) as error:
         list(BatchTab(engine).batch(missing, "", "clip-baseline", None, Stop()))
     assert "more than 200 images" in sentence(error)
+
+
+def test_files_of_an_image_with_a_long_foreign_name(
+    engine: Engine, payload: Payload, samples: list[Path]
+) -> None:
+    tab = InspectTab(engine, [])
+    given = payload(samples[0]) | {"orig_name": "\U0001f50e" * 90 + ".png"}
+    shown = tab.inspect(given, "biscuit", "clip-baseline", "", "", None)[0]
+    names = [Path(file).name for file in tab.files(shown, 0.5)]
+    assert all(name.startswith("\U0001f50e" * 50 + "_") for name in names)
+
+
+@pytest.mark.parametrize("labels", [3, {"winclip": 1}, [["a"], ["b"]], "winclip"])
+def test_compare_takes_a_list_of_names(
+    engine: Engine, payload: Payload, samples: list[Path], labels: Any
+) -> None:
+    with pytest.raises(gr.Error) as error:
+        CompareTab(engine).compare(payload(samples[0]), "", labels, None)
+    assert "have to be a list of names" in sentence(error)
+
+
+def test_all_archives_together_have_the_limits_of_one(
+    engine: Engine, payload: Payload, samples: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = tmp_path / "parts.zip"
+    with zipfile.ZipFile(archive, "w") as opened:
+        for path in samples[:3]:
+            opened.write(path, path.name)
+        for number in range(60):
+            opened.writestr(f"../{number}.png", b"x")
+    size = sum(path.stat().st_size for path in samples[:3])
+    monkeypatch.setattr("zsad_demo.batch.LIMITS", Limits(total_bytes=2 * size))
+    for count, wanted in ((3, "'parts.zip' unpacks to more than"), (4, "more than 200 images")):
+        if count == 4:
+            monkeypatch.setattr("zsad_demo.batch.LIMITS", Limits())
+        with pytest.raises(gr.Error) as error:
+            next(BatchTab(engine).batch([payload(archive)] * count, "", "clip-baseline", None, Stop()))
+        assert wanted in sentence(error)
+
+
+@pytest.mark.parametrize("images", [3, "x", {"path": "x"}, ["x"], [None], [[{"path": "x"}]]])
+def test_a_batch_of_other_types_is_one_sentence(engine: Engine, images: Any) -> None:
+    with pytest.raises(gr.Error) as error:
+        next(BatchTab(engine).batch(images, "", "clip-baseline", None, Stop()))
+    assert "server failed" not in sentence(error)
+
+
+def test_a_method_that_compares_images_takes_fewer_large_ones(
+    engine: Engine, payload: Payload, samples: list[Path]
+) -> None:
+    given = [payload(samples[0])] * 12
+    with pytest.raises(gr.Error) as error:
+        next(BatchTab(engine).batch(given, "", "musc", 1024, Stop()))
+    assert "takes at most 11 images of 1024 px, not 12" in sentence(error)
+    next(BatchTab(engine).batch(given, "", "musc", 96, Stop()))

@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from zsad.errors import InputError
 from zsad_demo.engine import Engine
 from zsad_demo.tabs.inspect import InspectTab
+from zsad_demo.uploads import Upload
 
 
 def encoded(image: Image.Image, form: str, **options: Any) -> bytes:
@@ -65,6 +67,7 @@ UNSOUND = {
     "vector.png": b'<svg xmlns="http://www.w3.org/2000/svg"></svg>',
     "bomb.png": png_header(60_000, 60_000),
     "claims100mp.png": png_header(10_000, 10_000),
+    "claims150mp.png": png_header(10_000, 15_000),
     "zip.png": b"PK\x03\x04" + bytes(100),
 }
 
@@ -118,3 +121,24 @@ def test_a_photograph_of_100_megapixels_is_judged(
     Image.new("RGB", (10_000, 10_000), (120, 90, 60)).save(tmp_path / "large.png", compress_level=1)
     facts = inspect(tmp_path / "large.png")
     assert (facts["image_height"], facts["image_width"]) == (10_000, 10_000)
+
+
+def test_images_that_would_take_gigabytes_are_refused_by_their_header(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(png_header(10_001, 10_000))
+    with pytest.raises(InputError, match=r"^cannot read 'part\.png': it has more than 100 megapixels$"):
+        Upload(tmp_path / "x", "part.png").read()
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [("a\x00\ud800\n.png", "a\ufffd\ufffd\ufffd.png"), ("../../b.png", "b.png"), (["x"], "kept.png"),
+     ("", "kept.png"), ("y" * 100_000 + ".zip", "y" * 99 + "…" + "y" * 96 + ".zip")],
+)  # fmt: skip
+def test_names_are_one_short_line(given: object, shown: str) -> None:
+    assert Upload.of({"path": "/folder/kept.png", "orig_name": given}).name == shown
+
+
+@pytest.mark.parametrize("payload", ["x", 3, ["x"], [{"path": "x"}]])
+def test_what_is_no_file_is_refused(payload: object) -> None:
+    with pytest.raises(InputError, match="an uploaded file has to be given"):
+        Upload.of(payload)

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from zsad.errors import InputError
-from zsad_demo.words import MAX_IMAGE_SIZE, Words, parse_image_size, parse_noun
+from zsad_demo.words import MAX_IMAGE_SIZE, Words, parse_image_size, parse_noun, parse_threshold, shortened
 
 
 def test_words_become_overrides_of_the_prompt_learner() -> None:
@@ -30,6 +32,26 @@ def test_the_noun_is_one_line_and_has_a_default() -> None:
 
 def test_the_image_size_is_a_whole_number_within_limits() -> None:
     assert [parse_image_size(value, 240) for value in (None, 0, 336, 336.0)] == [240, 240, 336, 336]
-    for value in (-1, 1.5, MAX_IMAGE_SIZE + 1):
+    for value in (-1, 1.5, MAX_IMAGE_SIZE + 1, 1e300, math.nan, math.inf, "240", [240], {}, True):
         with pytest.raises(InputError, match="image size has to be"):
             parse_image_size(value, 240)
+
+
+def test_the_threshold_is_a_finite_number() -> None:
+    assert [parse_threshold(value) for value in (0, -3, 0.5, 1e300)] == [0, -3, 0.5, 1e300]
+    for value in (math.nan, -math.inf, "0.5", None, [0.5], True):
+        with pytest.raises(InputError, match="threshold has to be a number"):
+            parse_threshold(value)
+
+
+@pytest.mark.parametrize("value", [3, ["x"], {"a": 1}, True])
+def test_what_is_no_text_is_refused(value: object) -> None:
+    for parse in (parse_noun, lambda value: Words.parse(value, None), lambda value: Words.parse(None, value)):
+        with pytest.raises(InputError, match="has to be text"):
+            parse(value)
+
+
+def test_texts_can_be_encoded_and_sentences_about_them_are_short() -> None:
+    assert parse_noun("nut\ud800\x00\u202e") == "nut\ufffd\ufffd\ufffd"
+    assert Words.parse("a\udfff {}", None).normal == ("a\ufffd {}",)
+    assert shortened("m" * 100_000) == "m" * 100

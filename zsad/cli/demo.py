@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from pathlib import Path
 from typing import Annotated
@@ -80,7 +81,7 @@ def demo(
     check_address(address)
     found = find_runs(runs) if runs else {}
     for folder in found.values():
-        Run.read(folder)
+        Run.read(folder).table()
     files = parse_weights(weights or (), get_host())
     with own_folder():
         from zsad_demo.app import build_app
@@ -92,6 +93,8 @@ def demo(
         if (host not in LOCAL or share) and not users:
             print_message("anybody who reaches the address can use the app; --auth asks for a password")
         print(f"zsad demo: {url} (Ctrl-C stops it)", flush=True)
+        # Whoever stops a service asks by SIGTERM: the folder of uploads has to go then too.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             threading.Event().wait()
         finally:

@@ -24,11 +24,10 @@ from zsad.cli.common import (
 )
 from zsad.cli.output import JsonOption, print_json, print_message, print_table, progress
 from zsad.errors import InputError
+from zsad.provenance import about, decision
 
 if TYPE_CHECKING:
     from zsad.detector import Detector
-
-NO_THRESHOLD = "no threshold set"
 
 
 def predict(
@@ -122,31 +121,6 @@ def predict(
     if failed:
         print_message(f"error: {len(failed)} of {len(paths)} images could not be read")
         raise typer.Exit(1)
-
-
-def decision(score: float, threshold: float | None) -> str:
-    """Return what the score means against the threshold, if there is one."""
-    if threshold is None:
-        return NO_THRESHOLD
-    return "anomalous" if score >= threshold else "normal"
-
-
-def about(detector: Detector) -> dict[str, Any]:
-    """Return what stands behind a detector's numbers, as plain data."""
-    recipe, card = detector.recipe, detector.backbone.card
-    return {
-        "method": recipe.method,
-        "recipe_hash": recipe.hash,
-        "recipe": recipe.as_dict(),
-        "setting": detector.setting,
-        "fidelity": recipe.fidelity,
-        "backbone": {"name": card.name, "trained_on": card.trained_on},
-        "weights": {
-            part: {"origin": found.origin, "trained_on": found.trained_on_words(), "source": found.source}
-            for part, found in detector.cards.items()
-        },
-        "image_size": recipe.image_size,
-    }
 
 
 def describe(detector: Detector) -> str:

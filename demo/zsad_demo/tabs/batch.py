@@ -17,12 +17,13 @@ from zsad_demo.batch import LIMITS, Batch, run_batch, write_files
 from zsad_demo.engine import Engine
 from zsad_demo.errors import callback
 from zsad_demo.folders import fresh_folder
-from zsad_demo.tabs.inputs import noun_input, size_input
+from zsad_demo.tabs.inputs import bring_into_view, noun_input, size_input
 from zsad_demo.uploads import Upload
 from zsad_demo.words import parse_image_size, parse_noun
 
 HEADERS = ["rank", "image", "score", "map maximum", "left out because"]
 WIDTHS: list[str | int] = ["65px", "260px", "85px", "130px", "200px"]
+NOTHING = markup.note("Nothing judged yet.")
 GALLERY = 60
 """Pictures that the page shows; the report has all of them."""
 
@@ -57,6 +58,8 @@ class BatchTab:
             raise InputError("stopped before the first image")
         model = self.engine.model(method)
         question = Question(model, parse_image_size(image_size, model.image_size))
+        if images and not isinstance(images, list | tuple):
+            raise InputError("the images have to be a list of uploaded files")
         uploads = [Upload.of(payload) for payload in images or ()]
         with closing(run_batch(self.engine, uploads, parse_noun(object_noun), question)) as running:
             for batch in running:
@@ -90,7 +93,7 @@ class BatchTab:
                     run = gr.Button("Judge all", variant="primary")
                     halt = gr.Button("Stop")
             with gr.Column(scale=2, min_width=300):
-                progress = gr.HTML(markup.note("Nothing judged yet."), label="Progress")
+                progress = gr.HTML(NOTHING, label="Progress", elem_id="batch-answer")
                 gallery = gr.Gallery(
                     label="Most anomalous first", columns=4, object_fit="contain", height="auto",
                     format="jpeg", interactive=False, buttons=["fullscreen"], elem_classes="zsad-gallery",
@@ -104,10 +107,11 @@ class BatchTab:
                     make = gr.Button("Make the table and the report")
                     files = gr.File(label="Table (CSV), report (HTML)", file_count="multiple",
                                     interactive=False)  # fmt: skip
+        bring_into_view(run, "batch-answer")
         armed = run.click(
-            self._arm, [stop], None, api_visibility="private", queue=False, show_progress="hidden"
+            self._arm, [stop], [files], api_visibility="private", queue=False, show_progress="hidden"
         )
-        armed.then(
+        judged = armed.then(
             self.batch,
             [images, noun, method, size, stop],
             [state, progress, gallery, table, bar],
@@ -117,8 +121,11 @@ class BatchTab:
             concurrency_id=f"{self.engine.device}-batch",
             concurrency_limit=1,
             show_progress_on=[progress],
-            scroll_to_output=True,
         )
+        judged.failure(
+            self._nothing, None, [state, progress, gallery, table, files], api_visibility="private",
+            show_progress="hidden", queue=False,
+        )  # fmt: skip
         halt.click(self._stop, [stop], None, api_visibility="private", queue=False, show_progress="hidden")
         make.click(
             self.files,
@@ -131,7 +138,11 @@ class BatchTab:
         )
 
     def _arm(self, stop: Stop) -> None:
-        stop.asked = False
+        stop.asked = False  # and the files of the batch before go
+
+    def _nothing(self) -> tuple[Any, ...]:
+        """Take away what was there: beside an error, it would pass for the answer."""
+        return None, NOTHING, None, None, None
 
     def _stop(self, stop: Stop) -> None:
         stop.asked = True

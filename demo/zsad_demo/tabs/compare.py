@@ -15,7 +15,7 @@ from zsad_demo.drawing import overlay_picture
 from zsad_demo.engine import Engine
 from zsad_demo.errors import callback
 from zsad_demo.inspection import resized_map
-from zsad_demo.tabs.inputs import image_input, noun_input, size_input
+from zsad_demo.tabs.inputs import bring_into_view, image_input, noun_input, size_input
 from zsad_demo.uploads import Upload
 from zsad_demo.words import parse_image_size, parse_noun
 
@@ -79,6 +79,7 @@ class CompareTab:
                 gallery = gr.Gallery(
                     label="Overlays", columns=2, object_fit="contain", height="auto", format="jpeg",
                     interactive=False, buttons=["download", "fullscreen"], elem_classes="zsad-gallery",
+                    elem_id="compare-answer",
                 )  # fmt: skip
                 bars = gr.HTML(markup.colour_bar(Display()), label="Colour scale")
                 table = gr.Dataframe(
@@ -95,6 +96,7 @@ class CompareTab:
                 difference_bar = gr.HTML(label="Colour scale of the difference")
                 with gr.Accordion("Everything behind the numbers", open=False):
                     facts = gr.JSON(label="Result")
+        bring_into_view(run, "compare-answer")
         done = run.click(
             self.compare,
             [image, noun, methods, size],
@@ -105,11 +107,15 @@ class CompareTab:
             concurrency_id=self.engine.device,
             concurrency_limit=1,
             show_progress_on=[gallery],
-            scroll_to_output=True,
         )
         done.success(
             self._choices, [state], [first, second], api_visibility="private", show_progress="hidden"
         )
+        # Beside an error, what was there would pass for the answer.
+        done.failure(
+            lambda: [None] * 7, None, [state, gallery, passes, table, picture, difference_bar, facts],
+            api_visibility="private", show_progress="hidden", queue=False,
+        )  # fmt: skip
         for chosen in (first, second):
             chosen.input(
                 self.difference,

@@ -20,6 +20,15 @@ def image_input() -> gr.Image:
     )
 
 
+def bring_into_view(button: gr.Button, name: str) -> None:
+    """Have a button scroll to the component of an ``elem_id`` where a small screen does not show it.
+
+    Gradio's ``scroll_to_output`` goes to the first output, and that is the session's state.
+    """
+    script = f"() => document.getElementById('{name}').scrollIntoView({{block: 'nearest'}})"
+    button.click(None, js=script, api_visibility="private")
+
+
 def noun_input() -> gr.Textbox:
     """Return the object noun."""
     return gr.Textbox(

@@ -25,9 +25,9 @@ from zsad_demo.inspection import (
     thresholded,
     write_files,
 )
-from zsad_demo.tabs.inputs import image_input, noun_input, size_input, word_inputs
+from zsad_demo.tabs.inputs import bring_into_view, image_input, noun_input, size_input, word_inputs
 from zsad_demo.uploads import Upload
-from zsad_demo.words import Words, parse_image_size, parse_noun
+from zsad_demo.words import Words, parse_image_size, parse_noun, parse_threshold
 
 REGION_HEADERS = ["#", "position", "area", "peak"]
 STEPS = 500
@@ -72,12 +72,13 @@ class InspectTab:
     @callback
     def threshold(self, shown: Inspection | None, threshold: float) -> tuple[Any, ...]:
         """Redraw contours, mask and regions at a threshold, without a pass through the backbone."""
-        return self._at(_present(shown), threshold)
+        return self._at(_present(shown), parse_threshold(threshold))
 
     @callback
     def files(self, shown: Inspection | None, threshold: float) -> list[str]:
         """Write overlay, map, mask and facts at the image's own size."""
-        return [str(path) for path in write_files(_present(shown), threshold, fresh_folder())]
+        value = parse_threshold(threshold)
+        return [str(path) for path in write_files(_present(shown), value, fresh_folder())]
 
     def _fresh(self, shown: Inspection) -> tuple[gr.Slider, None]:
         """Put the threshold into the middle of the method's range, and take the former files away."""
@@ -116,7 +117,11 @@ class InspectTab:
                 )
             with gr.Column(scale=2, min_width=300):
                 pair = gr.ImageSlider(
-                    label="Original and overlay", format="jpeg", interactive=False, max_height=560
+                    label="Original and overlay",
+                    format="jpeg",
+                    interactive=False,
+                    max_height=560,
+                    elem_id="inspect-answer",
                 )
                 bar = gr.HTML(markup.colour_bar(Display()), label="Colour scale")
                 slider = gr.Slider(
@@ -154,6 +159,7 @@ class InspectTab:
                     facts = gr.JSON(label="Result")
                     region_facts_json = gr.JSON(label="Threshold")
         redrawn = [pair, mask, regions, region_facts_json]
+        bring_into_view(run, "inspect-answer")
         inspected = run.click(
             self.inspect,
             [image, noun, method, normal, abnormal, size],
@@ -164,11 +170,16 @@ class InspectTab:
             concurrency_id=self.engine.device,
             concurrency_limit=1,
             show_progress_on=[pair],
-            scroll_to_output=True,
         )
         inspected.success(
             self._fresh, [state], [slider, files], api_visibility="private", show_progress="hidden"
         )
+        # Beside an error, what was there would pass for the answer.
+        former = [state, anomaly_map, summary, facts, files, *redrawn]
+        inspected.failure(
+            lambda: [None] * len(former), None, former, api_visibility="private", show_progress="hidden",
+            queue=False,
+        )  # fmt: skip
         slider.input(
             self.threshold,
             [state, slider],
@@ -187,7 +198,7 @@ class InspectTab:
             preprocess=False,
             api_name="files",
             api_description="Write overlay, map, mask and facts of the session's last inspected image.",
-            concurrency_limit=2,
+            concurrency_limit=1,
         )
         method.change(
             self._words_for, [method], [normal, abnormal], api_visibility="private", show_progress="hidden"

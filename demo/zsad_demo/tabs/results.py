@@ -12,6 +12,7 @@ from zsad.errors import InputError, nearest
 from zsad_demo import markup
 from zsad_demo.errors import callback
 from zsad_demo.runs import Run
+from zsad_demo.words import shortened
 
 
 class ResultsTab:
@@ -26,8 +27,8 @@ class ResultsTab:
         Raises:
             InputError: There is none of that name, or it is not readable.
         """
-        if name not in self.runs:
-            raise InputError(f"unknown run '{name}'{nearest(str(name), self.runs)}")
+        if not isinstance(name, str) or name not in self.runs:
+            raise InputError(f"unknown run '{shortened(name)}'{nearest(shortened(name), self.runs)}")
         return Run.read(self.runs[name])
 
     @callback
@@ -48,7 +49,8 @@ class ResultsTab:
         """Return the curves and the cases of a class."""
         read = self.run(run)
         if class_name not in read.classes():
-            raise InputError(f"unknown class '{class_name}'{nearest(str(class_name), read.classes())}")
+            shown = shortened(class_name)
+            raise InputError(f"unknown class '{shown}'{nearest(shown, read.classes())}")
         return self._of_class(read, class_name)
 
     def _of_class(self, read: Run, class_name: str) -> tuple[str, list[Any]]:
