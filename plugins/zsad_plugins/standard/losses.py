@@ -18,7 +18,7 @@ def focal_maps(step: Step, options: None) -> Tensor:
 
 
 def dice_maps(step: Step, options: DiceOptions) -> Tensor:
-    """Return the sum over the score sets of the dice loss of the abnormal state, and of the normal one, [B]."""
+    """Return the sum over the score sets of the dice loss of the abnormal and of the normal state, [B]."""
 
     def of_items(probability: Tensor, mask: Tensor) -> Tensor:
         if not options.rows:

@@ -60,7 +60,9 @@ def test_an_image_does_not_depend_on_its_neighbours(load: Load, samples: list[Sa
 
 def test_not_a_bit_of_an_image_depends_on_its_neighbours() -> None:
     """k-means turns a last digit into other clusters: seed 1 has images that a batch of 16 used to move."""
-    detector = load_detector("adaclip", backbone="mini", dtype="float32", image_size=160, untrained=True, seed=1)
+    detector = load_detector(
+        "adaclip", backbone="mini", dtype="float32", image_size=160, untrained=True, seed=1
+    )
     images = [generate(0, index, size=200 + 56 * (index % 3 > 0)).image for index in range(16)]
     together = detector.predict(images)
     for number in range(0, 16, 5):
