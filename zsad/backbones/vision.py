@@ -151,7 +151,7 @@ class VisionTower(nn.Module):
         """
         self.counts["passes"] += 1
         # One by one: convolutions of large batches round differently than those of small ones.
-        pixels = images.to(self.position_embedding.dtype).split(1)
+        pixels = torch.split(images.to(self.position_embedding.dtype), 1)
         patches = torch.cat([self.patch_embedding(image) for image in pixels])
         grid = Grid(patches.shape[2], patches.shape[3])
         embedded = self._embed(patches.flatten(2).transpose(1, 2), grid)
@@ -164,7 +164,7 @@ class VisionTower(nn.Module):
 
         def class_feature(ln_post: bool) -> Tensor:
             # Likewise: a product of few rows rounds them differently than one of many.
-            states = last[:, : self.leading + patch_count(grid)].split(1)
+            states = torch.split(last[:, : self.leading + patch_count(grid)], 1)
             return torch.cat([self._image_feature(state, ln_post) for state in states])
 
         def read_place(place: TokenRequest) -> Tensor:
