@@ -32,7 +32,9 @@ class Heads(nn.Module):
         hidden = max(1, joint // options.reduction)
         self.adapts, self.projects = options.image_adapter, options.patches
         self.linear = nn.ModuleList(nn.Linear(width, joint) for _ in range(taps))
-        self.convolution = nn.ModuleList(folded_convolution(width, joint) for _ in range(taps - 1))
+        self.convolution = nn.ModuleList(
+            folded_convolution(width, joint, options.largest_kernel) for _ in range(taps - 1)
+        )
         self.narrow = nn.Linear(joint, hidden, bias=False)
         self.widen = nn.Linear(hidden, joint, bias=False)
 

@@ -31,12 +31,14 @@ def fold(kernels: Iterable[Tensor]) -> Tensor:
     return torch.stack(centred).sum(dim=0)
 
 
-def folded_convolution(channels: int, outputs: int) -> nn.Conv2d:
-    """Return a 7 x 7 convolution that starts as six freshly drawn ones do together."""
-    result = nn.Conv2d(channels, outputs, SIDE, padding=SIDE // 2)
-    drawn = [nn.Conv2d(channels, outputs, shape) for shape in KERNELS.values()]
+def folded_convolution(channels: int, outputs: int, side: int = SIDE) -> nn.Conv2d:
+    """Return a ``side`` x ``side`` convolution that starts as all freshly drawn ones that fit into it do together."""
+    result = nn.Conv2d(channels, outputs, side, padding=side // 2)
+    fitting = [shape for shape in KERNELS.values() if max(shape) <= side]
+    drawn = [nn.Conv2d(channels, outputs, shape) for shape in fitting]
+    cut = slice((SIDE - side) // 2, (SIDE + side) // 2)
     with torch.no_grad():
-        result.weight.copy_(fold(each.weight for each in drawn))
+        result.weight.copy_(fold(each.weight for each in drawn)[:, :, cut, cut])
         result.bias.copy_(sum(each.bias for each in drawn))  # type: ignore[union-attr,arg-type,misc]
     return result
 

@@ -29,6 +29,8 @@ class HeadOptions(Options):
     """Adapt the image feature; the first stage of the published training leaves that out."""
     patches: bool = True
     """Project the patch tokens; the second stage of the published training needs the image feature alone."""
+    largest_kernel: Literal[3, 5, 7] = 7
+    """Side of MMCI's largest kernel in patches: 7 as published, on a grid of 37 x 37."""
     reduction: int = Field(2, ge=1)
     """By how much the image adapter's hidden layer is narrower than the joint space."""
 

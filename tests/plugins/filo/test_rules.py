@@ -21,6 +21,15 @@ def test_six_kernels_are_one() -> None:
     one = F.conv2d(image, fold(each.weight for each in six), bias, padding=3)
     torch.testing.assert_close(one, sum(each(image) for each in six), atol=1e-5, rtol=0)
     assert folded_convolution(5, 3).weight.shape == (3, 5, 7, 7)
+    torch.manual_seed(0)
+    small = folded_convolution(5, 3, 3)
+    torch.manual_seed(0)
+    _, *drawn = (
+        nn.Conv2d(5, 3, shape) for shape in ((3, 3), (1, 1), (3, 3))
+    )  # the sum itself, those that fit
+    x = torch.randn(1, 5, 6, 6)
+    wanted = drawn[0](x) + F.conv2d(x, drawn[1].weight, drawn[1].bias, padding=1)
+    torch.testing.assert_close(small(x), wanted)
 
 
 def test_blur_is_that_of_torchvision(require) -> None:
