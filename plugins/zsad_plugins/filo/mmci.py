@@ -32,7 +32,7 @@ def fold(kernels: Iterable[Tensor]) -> Tensor:
 
 
 def folded_convolution(channels: int, outputs: int, side: int = SIDE) -> nn.Conv2d:
-    """Return a ``side`` x ``side`` convolution that starts as all freshly drawn ones that fit into it do together."""
+    """Return a ``side`` x ``side`` convolution that starts as the freshly drawn ones that fit do together."""
     result = nn.Conv2d(channels, outputs, side, padding=side // 2)
     fitting = [shape for shape in KERNELS.values() if max(shape) <= side]
     drawn = [nn.Conv2d(channels, outputs, shape) for shape in fitting]
