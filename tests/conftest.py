@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import textwrap
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 # A shared two-core machine stalls now and then: a deadline per example would fail at random.
 settings.register_profile("zsad", deadline=None)
 settings.load_profile("zsad")
+
+# A shell that starts tests in the background has them ignore Ctrl-C, and the processes that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -154,7 +154,7 @@ class Trainer:
     def _epoch(self, number: int) -> dict[str, float]:
         count, sums = len(self._batches), dict.fromkeys(self._losses, 0.0)
         # Everything random of an epoch comes from its number: a resumed run draws what an unbroken one does.
-        with _seeded(self.seed, self.number, number), torch.enable_grad(), self._learning():
+        with _reproducible(self.seed, self.number, number), torch.enable_grad(), self._learning():
             order = torch.split(torch.randperm(count), self.stage.batch_size)
             if self._processes.rank:
                 torch.manual_seed(torch.initial_seed() + self._processes.rank)
@@ -283,8 +283,17 @@ def autocast(precision: Precision, device: torch.device) -> Callable[[], torch.a
 
 
 @contextmanager
-def _seeded(*numbers: int) -> Iterator[None]:
-    """Draw from a generator state of its own that follows from the numbers."""
+def _reproducible(*numbers: int) -> Iterator[None]:
+    """Draw from a generator state of its own that follows from the numbers, and add up in one order.
+
+    With several threads, gradients of rows that were picked by index are otherwise summed as threads come.
+    """
+    enabled = torch.are_deterministic_algorithms_enabled()
+    warns = torch.is_deterministic_algorithms_warn_only_enabled()
     with torch.random.fork_rng():
         torch.manual_seed(int(np.random.SeedSequence(numbers).generate_state(1)[0]))
-        yield
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(enabled, warn_only=warns)
