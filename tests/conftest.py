@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
-from zsad import host
+from zsad.plugin import host
 
 if TYPE_CHECKING:
     from zsad.backbones.clip import ClipBackbone

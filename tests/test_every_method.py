@@ -10,13 +10,14 @@ import torch
 
 from zsad.backbones.clip import ClipBackbone
 from zsad.backbones.loading import load_backbone
-from zsad.data.procedural import generate
-from zsad.detector import Detector, backbone_facts, load_detector
-from zsad.encoding import encode_together, group_by_pass
+from zsad.detect.detector import Detector, backbone_facts
+from zsad.detect.loading import load_detector
+from zsad.detect.passes import encode_together, group_by_pass
 from zsad.errors import InputError, ZsadError
-from zsad.host import get_host
-from zsad.resolution import resolve
+from zsad.plugin.host import get_host
+from zsad.recipe.resolution import resolve
 from zsad.values import Features, Prediction, Sample
+from zsad_plugins.drawn.procedural import generate
 
 METHODS = sorted(name for name, claim in get_host().recipes.items() if claim.distribution == "zsad")
 

@@ -108,5 +108,5 @@ def test_shipped_weights_are_small(wheel):
     sizes = {
         entry.filename: entry.file_size for entry in wheel.infolist() if ".safetensors" in entry.filename
     }
-    assert sizes["zsad/backbones/mini.safetensors"] <= 12_000_000
+    assert sizes["zsad_plugins/mini/mini.safetensors"] <= 12_000_000
     assert sum(sizes.values()) <= 20_000_000

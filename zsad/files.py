@@ -26,6 +26,28 @@ _MENDS = {
     errno.EEXIST: "a file is in the folder's place; write to another folder",
 }
 
+CACHE = "ZSAD_CACHE"
+"""Environment variable that names the cache folder."""
+
+
+def cache_folder() -> Path:
+    """Return where zsad keeps what it can make again: ``$ZSAD_CACHE``, or ``zsad`` in the user's cache.
+
+    Raises:
+        ZsadError: If neither is set and the user has no home.
+    """
+    if named := os.environ.get(CACHE):
+        return Path(named).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    if os.path.isabs(base):  # the XDG specification has relative ones ignored
+        return Path(base) / "zsad"
+    try:
+        return Path.home() / ".cache" / "zsad"
+    except RuntimeError as error:
+        raise ZsadError(
+            f"no home folder for the cache: set {CACHE} to a folder that can be written"
+        ) from error
+
 
 def atomic_write(path: str | os.PathLike[str], writer: Callable[[BinaryIO], object]) -> None:
     """Write a file so that a reader, or a crash, sees the former file or the new one and nothing between.

@@ -1,7 +1,7 @@
 """The protocols of the swappable parts, and what a part is told when it is built.
 
 A part is made by its ``factory``: ``build(options, context)``. Parts that hold parameters are
-``torch.nn.Module``s. The order of the calls for a batch is the order of ``zsad.specs.PART_KINDS``.
+``torch.nn.Module``s. The order of the calls for a batch is the order of ``zsad.plugin.specs.PART_KINDS``.
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from zsad.backbones.profiles import Stage
-    from zsad.backbones.streams import InjectedTokens, VisionRequest
     from zsad.backbones.text import TextTower
-    from zsad.values import Conditioning, Features, Prompts, Sample, Scores
+    from zsad.streams import InjectedTokens, VisionRequest
+    from zsad.values import Conditioning, Features, Prompts, Sample, Scores, Stage
 
 
 @dataclass(frozen=True)

@@ -8,21 +8,35 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy as np
-
-    from zsad.backbones.profiles import Stage
-    from zsad.data.preprocess import InputForm
+    from torch import Tensor
 
 NORMAL, ABNORMAL = 0, 1
 """Index of the two states wherever text features or score channels hold a pair."""
+
+Stage = Literal["raw", "ln_post", "joint"]
+"""Where tokens are read: a block's output, behind ``ln_post``, or in the joint space (also projected)."""
+
+
+class InputForm(NamedTuple):
+    """What a vision tower takes: images that agree in it need be resized once.
+
+    Attributes:
+        size: Side of the square in pixels.
+        mean: Per channel, of values in 0..1.
+        std: Per channel, of values in 0..1.
+        rule: How an image becomes a square; see :func:`zsad.data.preprocess.to_tensor`.
+    """
+
+    size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    rule: str = "squash"
 
 
 @dataclass(frozen=True)
@@ -52,7 +66,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Windows:
-    """One token per window over the grid (WinCLIP, Jeong et al., CVPR 2023).
+    """One token per window over the grid (Jeong et al., CVPR 2023).
 
     Attributes:
         grid: The patch grid that the windows lie on.
@@ -264,6 +278,7 @@ class Scores:
 
 def join_scores(batches: Sequence[Scores]) -> Scores:
     """Return the scores of several batches as those of one; what one of them lacks is left out."""
+    import torch  # only here: these types are read where torch is not wanted
 
     def join(tensors: Sequence[Tensor | None]) -> Tensor | None:
         present = [tensor for tensor in tensors if tensor is not None]

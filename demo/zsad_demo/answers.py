@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from zsad.recipe import Display
+from zsad.recipe.recipes import Display
 from zsad_demo.catalogue import Model
 from zsad_demo.words import OWN_WORDS, Words
 

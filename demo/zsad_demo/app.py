@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 from gradio.utils import get_upload_folder
 
-from zsad.host import Host, get_host
+from zsad.plugin.host import Host, get_host
 from zsad_demo import markup
 from zsad_demo.catalogue import methods_with_references
 from zsad_demo.engine import Engine

@@ -12,7 +12,7 @@ from typing import Any
 
 from zsad.errors import InputError
 from zsad.files import write_text
-from zsad.recipe import Display
+from zsad.recipe.recipes import Display
 from zsad.values import Prediction
 from zsad_demo.answers import Question
 from zsad_demo.archive import Limits, unpack

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zsad.backbones.clip import ClipBackbone
-from zsad.card import read_card
-from zsad.detector import backbone_facts
+from zsad.detect.detector import backbone_facts
 from zsad.errors import InputError, ZsadError, nearest
-from zsad.host import Host
-from zsad.imports import resource_path
-from zsad.recipe import load_recipe
-from zsad.resolution import ResolvedRecipe, resolve
+from zsad.plugin.host import Host
+from zsad.plugin.imports import resource_path
+from zsad.recipe.recipes import load_recipe
+from zsad.recipe.resolution import ResolvedRecipe, resolve
+from zsad.weights.card import read_card
 
 OFFERED_FIRST = ("anomalyclip", "clip-baseline")
 """What a newcomer sees chosen: two methods that share a pass and answer at once."""

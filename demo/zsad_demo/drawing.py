@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from zsad.data.pictures import colours, overlay
 from zsad.errors import InputError
-from zsad.pictures import colours, overlay
-from zsad.recipe import Display
+from zsad.recipe.recipes import Display
 from zsad_demo.regions import Map, Mask, bands, contours
 
 Picture = npt.NDArray[np.uint8]

@@ -14,13 +14,15 @@ import torch
 
 from zsad.backbones.clip import ClipBackbone
 from zsad.backbones.loading import load_backbone
-from zsad.detector import Detector, load_detector
-from zsad.encoding import encode_together, group_by_pass
+from zsad.backbones.names import default_backbone
+from zsad.detect.detector import Detector
+from zsad.detect.loading import load_detector
+from zsad.detect.passes import encode_together, group_by_pass
+from zsad.detect.provenance import about
+from zsad.detect.scope import Scope
 from zsad.errors import InputError, ZsadError, nearest
-from zsad.host import Host, get_host
-from zsad.provenance import about
-from zsad.recipe import Display
-from zsad.scope import Scope
+from zsad.plugin.host import Host, get_host
+from zsad.recipe.recipes import Display
 from zsad.values import Features, Prediction, Sample
 from zsad_demo.answers import Answer, Answers, Counts, Question
 from zsad_demo.catalogue import Model, WeightFiles, models_on
@@ -59,7 +61,7 @@ class Engine:
 
     def __init__(
         self,
-        backbones: Sequence[str] = ("mini",),
+        backbones: Sequence[str] = (),
         *,
         weights: WeightFiles | None = None,
         device: str = "auto",
@@ -80,7 +82,7 @@ class Engine:
         self._loaded: OrderedDict[str, _Loaded] = OrderedDict()
         self._loads = self._passes = 0
         self.models: dict[str, Model] = {}
-        names = list(dict.fromkeys(backbones))
+        names = list(dict.fromkeys(backbones)) or [default_backbone(self._host)]
         for name in names:
             loaded = self._backbone(name)
             self.device = str(loaded.backbone.device)

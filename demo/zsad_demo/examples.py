@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from zsad.data.samples import MANIFEST, SAMPLES, drawn_folder
+from zsad_plugins.drawn.folders import MANIFEST, SAMPLES, drawn_folder
 
 FAMILIES = 3
 

@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from zsad.detect.predictions import native_map
+from zsad.detect.provenance import decision
 from zsad.errors import InputError
 from zsad.files import write_json, write_npy, write_png
-from zsad.predictions import native_map
-from zsad.provenance import decision
-from zsad.recipe import Display
+from zsad.recipe.recipes import Display
 from zsad_demo.answers import Answer, Question
 from zsad_demo.drawing import VIEW_SIDE, Picture, fitted, mask_picture, overlay_picture, with_contours
 from zsad_demo.engine import Engine

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from zsad.recipe import Display
+from zsad.recipe.recipes import Display
 from zsad_demo.drawing import css_difference_gradient, css_gradient
 
 CSS = """

@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 from PIL import Image
 
-from zsad.recipe import Display
+from zsad.recipe.recipes import Display
 from zsad_demo import markup
 from zsad_demo.drawing import Picture
 

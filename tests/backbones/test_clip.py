@@ -8,10 +8,11 @@ from pathlib import Path
 import open_clip
 import torch
 
-from zsad.backbones.clip import BackboneCard, state_digest
+from zsad.backbones.card import BackboneCard
+from zsad.backbones.clip import state_digest
 from zsad.backbones.names import parse_backbone
 from zsad.backbones.open_clip_loading import from_open_clip
-from zsad.backbones.streams import SelfAttention, Stream, TokenRequest, VisionRequest
+from zsad.streams import SelfAttention, Stream, TokenRequest, VisionRequest
 
 CONFIG = Path(__file__).parents[1] / "assets" / "tiny-clip.json"
 

@@ -12,8 +12,8 @@ from torch import nn
 
 from zsad.backbones.clip import ClipBackbone, state_digest
 from zsad.backbones.loading import load_backbone
-from zsad.backbones.streams import VisionRequest
 from zsad.errors import InputError
+from zsad.streams import VisionRequest
 
 CONFIG = Path(__file__).parents[1] / "assets" / "tiny-clip.json"
 

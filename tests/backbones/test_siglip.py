@@ -20,13 +20,17 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
 import zsad.backbones.hub as hub
-from zsad.backbones.block import BlockState
-from zsad.backbones.clip import BackboneCard, ClipBackbone, state_digest
+from zsad.backbones.block import BlockRun
+from zsad.backbones.card import BackboneCard
+from zsad.backbones.clip import ClipBackbone, state_digest
 from zsad.backbones.loading import load_backbone
 from zsad.backbones.names import BackboneName
 from zsad.backbones.open_clip_loading import from_open_clip
 from zsad.backbones.placement import activation_of
-from zsad.backbones.streams import (
+from zsad.backbones.vision import VisionTower
+from zsad.detect.loading import load_detector
+from zsad.errors import InputError, ZsadError
+from zsad.streams import (
     InjectedTokens,
     SelfAttention,
     Stream,
@@ -34,9 +38,6 @@ from zsad.backbones.streams import (
     VisionRequest,
     WindowRequest,
 )
-from zsad.backbones.vision import VisionTower
-from zsad.detector import load_detector
-from zsad.errors import InputError, ZsadError
 from zsad.values import Grid
 
 CLOSE = {"atol": 1e-5, "rtol": 1e-5}
@@ -188,7 +189,7 @@ def test_streams_have_patches_only(tower: VisionTower, images: Tensor) -> None:
     x = tower.blocks[0](x)
     total = x
     for block in tower.blocks[1:3]:
-        state = BlockState(block, x, Grid(8, 8), {}, tower.counts)
+        state = BlockRun(block, x, Grid(8, 8), {}, tower.counts)
         added = state.project(state.attend("vv"))
         total, x = total + added, state.output
     for mine, expected in zip(found, [total, added, added], strict=True):

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from zsad.backbones import text as text_module
-from zsad.backbones.clip import BackboneCard, ClipBackbone
+from zsad.backbones.card import BackboneCard
+from zsad.backbones.clip import ClipBackbone
 from zsad.backbones.names import BackboneName
 from zsad.backbones.open_clip_loading import from_open_clip
 from zsad.backbones.text import TextTower

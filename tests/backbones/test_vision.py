@@ -10,13 +10,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zsad.backbones.block import BlockState
-from zsad.backbones.clip import BackboneCard, ClipBackbone
+from zsad.backbones.block import BlockRun
+from zsad.backbones.card import BackboneCard
+from zsad.backbones.clip import ClipBackbone
 from zsad.backbones.names import BackboneName
 from zsad.backbones.open_clip_loading import from_open_clip
 from zsad.backbones.position import resize_position_embedding
-from zsad.backbones.profiles import TowerProfile
-from zsad.backbones.streams import (
+from zsad.backbones.vision import VisionTower, window_index
+from zsad.errors import InputError
+from zsad.recipe.profiles import TowerProfile
+from zsad.streams import (
     InjectedTokens,
     SelfAttention,
     Stream,
@@ -24,8 +27,6 @@ from zsad.backbones.streams import (
     VisionRequest,
     WindowRequest,
 )
-from zsad.backbones.vision import VisionTower, window_index
-from zsad.errors import InputError
 from zsad.values import Grid, Windows
 
 CONFIG = Path(__file__).parents[1] / "assets" / "tiny-clip.json"
@@ -190,7 +191,7 @@ def test_injected_tokens_take_part_and_are_not_read(tower: VisionTower, images: 
     for number, block in enumerate(tower.blocks):
         if number < 2:
             x = torch.cat([x[:, :65], added[number].expand(2, -1, -1)], 1)
-        state = BlockState(block, x, Grid(8, 8), {}, tower.counts)
+        state = BlockRun(block, x, Grid(8, 8), {}, tower.counts)
         stream = (x if stream is None else stream) + state.project(state.attend("vv"))
         before, x = x, block(x)
     assert stream is not None

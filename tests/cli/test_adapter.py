@@ -11,9 +11,9 @@ import torch
 
 import zsad as package
 from tests.evaluation.drawing import draw
-from zsad.backbones.adapter.lora import adapt_backbone, adapter_parameters, save_adapter
-from zsad.backbones.adapter.options import LoraOptions
-from zsad.card import TrainedOn
+from zsad.backbones.card import TrainedOn
+from zsad.weights.adapter.lora import adapt_backbone, adapter_parameters, save_adapter
+from zsad.weights.adapter.options import LoraOptions
 
 
 @pytest.fixture

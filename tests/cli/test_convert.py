@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from zsad.card import read_card
+from zsad.weights.card import read_card
 
 WIDTH = 64
 

@@ -33,8 +33,8 @@ def test_methods_list_and_info(zsad) -> None:
 
 def test_broken_recipe_does_not_hide_the_others(zsad, site) -> None:
     module = """
-    from zsad.hookspecs import hookimpl
-    from zsad.specs import RecipeSpec
+    from zsad.plugin.hookspecs import hookimpl
+    from zsad.plugin.specs import RecipeSpec
     zsad_api = 1
 
     @hookimpl

@@ -9,11 +9,11 @@ import pytest
 
 import zsad
 from zsad.cli.main import COMMANDS, main
-from zsad.imports import load_object
+from zsad.plugin.imports import load_object
 
 COMMAND_PLUGIN = """
-from zsad.hookspecs import hookimpl
-from zsad.specs import CommandSpec
+from zsad.plugin.hookspecs import hookimpl
+from zsad.plugin.specs import CommandSpec
 zsad_api = 1
 
 @hookimpl
@@ -265,7 +265,9 @@ def test_a_closed_pipe_is_quiet(site):
     generator = (
         "    for n in range(40000):\n        yield MetricSpec(f'metric-{n}', 'a:b', 'A long summary ' * 9)"
     )
-    source = "from zsad.hookspecs import hookimpl\nfrom zsad.specs import MetricSpec\nzsad_api = 1\n"
+    source = (
+        "from zsad.plugin.hookspecs import hookimpl\nfrom zsad.plugin.specs import MetricSpec\nzsad_api = 1\n"
+    )
     source += f"@hookimpl\ndef zsad_metrics():\n{generator}\n"
     site.install("acme", {"acme_plugin.py": source}, {"acme": "acme_plugin"})
     command = [sys.executable, "-c", CODE, "plugins", "--json"]

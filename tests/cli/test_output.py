@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from zsad.cli.output import print_fields, print_json, print_message, print_table, stderr_console
-from zsad.specs import BackboneSpec, PartSpec
+from zsad.plugin.specs import BackboneSpec, PartSpec
 
 
 def test_json_of_specs_sets_and_paths(capsys):
@@ -16,7 +16,9 @@ def test_json_of_specs_sets_and_paths(capsys):
     value = json.loads(out)
     assert (value["part"]["requires"], value["part"]["summary"]) == (["b", "z"], "Ü.")
     assert value["path"] == "a/b"
-    assert value["backbones"] == [{"name": "m", "factory": "m:f", "summary": "M.", "card": None}]
+    assert value["backbones"] == [
+        {"name": "m", "factory": "m:f", "summary": "M.", "card": None, "default": False}
+    ]
     assert err == ""
 
 

@@ -6,11 +6,11 @@ import re
 import pytest
 
 from zsad.cli.main import main
-from zsad.specs import PART_KINDS
+from zsad.plugin.specs import PART_KINDS
 
 SOURCE = """
-from zsad.hookspecs import hookimpl
-from zsad.specs import PartSpec
+from zsad.plugin.hookspecs import hookimpl
+from zsad.plugin.specs import PartSpec
 zsad_api = 1
 
 @hookimpl
@@ -168,7 +168,7 @@ def test_an_unknown_part_comes_with_the_nearest(parts, capsys):
 @pytest.fixture
 def small_grid(monkeypatch):
     """Four pairs of the grid: all of them take half a minute."""
-    from zsad import composition
+    from zsad.recipe import composition
 
     def grids(host):
         whole = every(host)[0]

@@ -7,8 +7,8 @@ import pytest
 from zsad.cli.main import main
 
 SOURCE = """
-from zsad.hookspecs import hookimpl
-from zsad.specs import PartSpec
+from zsad.plugin.hookspecs import hookimpl
+from zsad.plugin.specs import PartSpec
 zsad_api = 1
 
 @hookimpl

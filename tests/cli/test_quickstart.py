@@ -10,9 +10,11 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-import zsad.data.samples as samples
-from zsad.cli.quickstart import METHODS
-from zsad_plugins.datasets import samples as layout
+from zsad.files import CACHE
+from zsad_plugins.drawn import datasets as layout
+from zsad_plugins.drawn import folders
+
+METHODS = ("clip-baseline", "winclip", "anomalyclip")
 
 
 @pytest.fixture
@@ -20,7 +22,7 @@ def offline(monkeypatch, tmp_path) -> None:
     def refused(*_: object, **__: object) -> None:
         raise AssertionError("quickstart must not open a connection")
 
-    monkeypatch.setenv(samples.CACHE, str(tmp_path / "cache"))
+    monkeypatch.setenv(CACHE, str(tmp_path / "cache"))
     monkeypatch.setattr(socket.socket, "connect", refused)
     monkeypatch.setattr(socket, "getaddrinfo", refused)
 
@@ -41,7 +43,7 @@ def check(answer, out) -> None:
 
 
 def test_a_small_quickstart(zsad, offline, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(layout, "SAMPLES", replace(samples.SAMPLES, count=2, size=64))
+    monkeypatch.setattr(layout, "SAMPLES", replace(folders.SAMPLES, count=2, size=64))
     out = tmp_path / "out"
     answer = zsad("quickstart", "--out", out)
     check(answer, out)

@@ -14,8 +14,8 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from tests.training.drawing import draw_set, pixels, save
-from zsad.card import read_card
 from zsad.files import atomic_write
+from zsad.weights.card import read_card
 
 RUN_FILES = {"checkpoint.pt", "curve.svg", "weights.md", "weights.safetensors"}
 
@@ -340,7 +340,7 @@ def test_weights_without_a_checkpoint_are_kept(train, tmp_path) -> None:
 
 
 @pytest.mark.parametrize(("module", "left"), [("zsad.training.checkpoint", set()),
-                                              ("zsad.weights", {"checkpoint.pt"})])  # fmt: skip
+                                              ("zsad.weights.loading", {"checkpoint.pt"})])  # fmt: skip
 def test_an_interrupt_while_writing_leaves_nothing_half(train, tmp_path, monkeypatch, module, left) -> None:
     def half(path, writer):
         def interrupted(stream):

@@ -11,7 +11,7 @@ import pytest
 
 from tests.cli import test_listings
 from tests.hub import Hub, serving
-from zsad.card import file_sha256, read_card
+from zsad.weights.card import file_sha256, read_card
 
 EMBEDDED = files("zsad_plugins.anomalyclip").joinpath("mini.safetensors")
 
@@ -63,8 +63,8 @@ class TestList:
 
     def test_a_broken_file_does_not_hide_the_others(self, zsad, site) -> None:
         module = """
-        from zsad.hookspecs import hookimpl
-        from zsad.specs import RecipeSpec
+        from zsad.plugin.hookspecs import hookimpl
+        from zsad.plugin.specs import RecipeSpec
         zsad_api = 1
 
         @hookimpl

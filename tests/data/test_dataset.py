@@ -142,11 +142,12 @@ def test_hash_of_missing_file(dataset) -> None:
 
 
 def test_nothing_imports_torch() -> None:
-    modules = ["dataset", "fingerprint", "folders", "inspection", "masks", "nouns", "samples", "spec"]
-    readers = ["folder", "manifest", "meta", "mvtec", "samples", "visa"]
+    modules = ["dataset", "fingerprint", "folders", "inspection", "masks", "nouns", "spec"]
+    readers = ["folder", "manifest", "meta", "mvtec", "visa"]
     names = [
         *(f"zsad.data.{name}" for name in modules),
         *(f"zsad_plugins.datasets.{name}" for name in readers),
+        "zsad_plugins.drawn.datasets",
     ]
     heavy = "{'torch', 'scipy', 'transformers', 'gradio'} & set(sys.modules)"
     code = f"import sys, zsad.cli.datasets, {', '.join(names)}; sys.exit(bool({heavy}))"

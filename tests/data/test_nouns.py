@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zsad.data.nouns import RESOURCE, noun_of
-from zsad.imports import read_resource
+from zsad.plugin.imports import read_resource
 
 FILE = yaml.safe_load(read_resource(RESOURCE))
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from zsad.data.spec import DatasetRequest, needs_path, open_dataset, parse_spec
 from zsad.errors import InputError, ZsadError
-from zsad.host import get_host
+from zsad.plugin.host import get_host
 
 LAYOUTS = ("mvtec", "folder", "manifest", "samples", "zsad:mvtec", "zsad:samples")
 WORDS = st.text("abcxyz019_- .", min_size=1, max_size=8).filter(lambda s: s == s.strip() and s not in LAYOUTS)
@@ -113,8 +113,8 @@ def test_home(monkeypatch) -> None:
 @pytest.fixture
 def acme(site):
     module = """
-    from zsad.hookspecs import hookimpl
-    from zsad.specs import DatasetSpec
+    from zsad.plugin.hookspecs import hookimpl
+    from zsad.plugin.specs import DatasetSpec
     zsad_api = 1
 
     @hookimpl

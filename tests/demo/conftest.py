@@ -48,7 +48,7 @@ def engine() -> Engine:
 @pytest.fixture(scope="session")
 def samples() -> list[Path]:
     """Drawn images, by name: those of a family lie together, anomalous ones first."""
-    from zsad.data.samples import SAMPLES, drawn_folder
+    from zsad_plugins.drawn.folders import SAMPLES, drawn_folder
 
     return sorted((drawn_folder(SAMPLES) / "images").glob("*.png"))
 

@@ -6,10 +6,10 @@ import pytest
 from safetensors.torch import load_file
 
 from tests.conftest import Site
-from zsad import host
 from zsad.errors import InputError
-from zsad.imports import resource_path
-from zsad.weights import read_card, save_weights
+from zsad.plugin import host
+from zsad.plugin.imports import resource_path
+from zsad.weights.loading import read_card, save_weights
 from zsad_demo.catalogue import methods_with_references, parse_weights
 from zsad_demo.engine import Engine
 
@@ -74,8 +74,8 @@ def test_references_are_offered_where_a_recipe_has_a_reference_store(site: Site)
         parts: {scorer: standard.cosine, reference_store: fewshot.memory}
         """
     plugin = """
-        from zsad.hookspecs import hookimpl
-        from zsad.specs import RecipeSpec
+        from zsad.plugin.hookspecs import hookimpl
+        from zsad.plugin.specs import RecipeSpec
         zsad_api = 1
         @hookimpl
         def zsad_recipes():

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from zsad.data.pictures import colours, overlay
 from zsad.errors import InputError
-from zsad.pictures import colours, overlay
-from zsad.recipe import Display
+from zsad.recipe.recipes import Display
 from zsad_demo.drawing import (
     CONTOUR,
     difference,

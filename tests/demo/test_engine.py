@@ -10,7 +10,7 @@ import pytest
 
 from zsad.backbones.vision import VisionTower
 from zsad.data.images import read_image
-from zsad.detector import load_detector
+from zsad.detect.loading import load_detector
 from zsad.errors import InputError
 from zsad_demo import engine as engine_module
 from zsad_demo.answers import Question

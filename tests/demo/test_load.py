@@ -16,8 +16,8 @@ from PIL import Image
 
 from tests.demo.conftest import Served
 from zsad.data.images import read_image
-from zsad.detector import load_detector
-from zsad.predictions import native_map
+from zsad.detect.loading import load_detector
+from zsad.detect.predictions import native_map
 
 VISITORS, REQUESTS = 10, 10
 

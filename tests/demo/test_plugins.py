@@ -6,14 +6,14 @@ import gradio as gr
 import pytest
 
 from tests.conftest import Site
-from zsad.host import Host, get_host
+from zsad.plugin.host import Host, get_host
 from zsad_demo.app import build_app
 from zsad_demo.engine import Engine
 from zsad_demo.server import Address, launch
 
 PLUGIN = """
-    from zsad.hookspecs import hookimpl
-    from zsad.specs import DemoTabSpec
+    from zsad.plugin.hookspecs import hookimpl
+    from zsad.plugin.specs import DemoTabSpec
 
     zsad_api = 1
 

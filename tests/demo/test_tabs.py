@@ -17,8 +17,8 @@ import pytest
 from PIL import Image
 
 from zsad.data.images import read_image
-from zsad.detector import load_detector
-from zsad.predictions import native_map
+from zsad.detect.loading import load_detector
+from zsad.detect.predictions import native_map
 from zsad_demo.archive import Limits
 from zsad_demo.batch import write_files
 from zsad_demo.engine import Engine

@@ -12,11 +12,12 @@ from tests.evaluation.drawing import draw
 from zsad.backbones.clip import ClipBackbone
 from zsad.data.dataset import Dataset
 from zsad.data.spec import open_dataset
-from zsad.detector import Detector, load_detector
+from zsad.detect.detector import Detector
+from zsad.detect.loading import load_detector
 from zsad.evaluation.cells import Contestant, Rules
 from zsad.evaluation.session import Evaluation, prepare
 from zsad.evaluation.store import ResultStore
-from zsad.host import Host, get_host
+from zsad.plugin.host import Host, get_host
 
 METRICS = ("image_auroc", "image_ap", "image_f1_max", "pixel_auroc", "pixel_ap", "pixel_f1_max", "aupro")
 

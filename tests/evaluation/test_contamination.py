@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from zsad.card import TrainedOn, WeightsCard
+from zsad.backbones.card import TrainedOn
+from zsad.weights.card import WeightsCard
 
 
 def card(*trained_on: TrainedOn) -> WeightsCard:

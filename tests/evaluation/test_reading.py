@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from zsad.evaluation.reading import Loaded, Unreadable, read_batches
+from zsad.data.reading import Loaded, Unreadable, read_batches
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -9,7 +9,7 @@ import pytest
 
 from tests.cli.conftest import TINY
 from zsad.errors import InputError
-from zsad.evaluation.speed import bench_methods, draw_samples
+from zsad.evaluation.speed import bench_methods
 
 METHODS = ("cops", "anomalyclip", "crane")
 
@@ -53,10 +53,6 @@ def test_one_method_has_one_row() -> None:
 def test_an_unknown_method_is_refused_before_a_backbone_is_loaded() -> None:
     with pytest.raises(InputError, match="did you mean 'crane'"):
         bench_methods(("crone",), backbone="no-such-backbone")
-
-
-def test_images_are_drawn_within_what_can_be_drawn() -> None:
-    assert [sample.image.shape for sample in draw_samples(2, 16, 0)] == [(32, 32, 3)] * 2
 
 
 PEAKS = """

@@ -182,9 +182,9 @@ def test_a_report_needs_a_run(tmp_path) -> None:
 
 def test_a_metric_that_gives_no_number_is_named(evaluate, detector, dataset, site) -> None:
     module = """
-    from zsad.hookspecs import hookimpl
+    from zsad.plugin.hookspecs import hookimpl
     from zsad.metrics import CurveMetric
-    from zsad.specs import MetricSpec
+    from zsad.plugin.specs import MetricSpec
     zsad_api = 1
 
     def build(options):
@@ -196,7 +196,7 @@ def test_a_metric_that_gives_no_number_is_named(evaluate, detector, dataset, sit
     """
     site.install("acme", {"acme_metric.py": module}, {"acme": "acme_metric"})
     from zsad.evaluation.session import _metric
-    from zsad.host import get_host
+    from zsad.plugin.host import get_host
 
     found = evaluate([detector("clip-baseline")], [dataset], metrics=("image_ap",))
     odd = {"odd": _metric(get_host(), "odd")}

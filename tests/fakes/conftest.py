@@ -12,8 +12,9 @@ import torch
 
 from zsad.backbones.clip import ClipBackbone
 from zsad.backbones.loading import load_backbone
-from zsad.detector import Detector, load_detector
-from zsad.host import Host, get_host
+from zsad.detect.detector import Detector
+from zsad.detect.loading import load_detector
+from zsad.plugin.host import Host, get_host
 from zsad.values import Sample
 
 CONFIG = Path(__file__).parents[1] / "assets" / "tiny-clip.json"

@@ -9,18 +9,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from zsad.backbones.block import BlockState
-from zsad.backbones.streams import (
+from zsad.parts import BuildContext
+from zsad.plugin.hookspecs import hookimpl
+from zsad.plugin.specs import PartSpec, RecipeSpec
+from zsad.streams import (
+    BlockState,
     InjectedTokens,
     SelfAttention,
     Stream,
     TokenRequest,
     VisionRequest,
+    tap_requests,
 )
-from zsad.hookspecs import hookimpl
-from zsad.parts import BuildContext
-from zsad.plain_taps import tap_requests
-from zsad.specs import PartSpec, RecipeSpec
 from zsad.values import (
     Conditioning,
     DeepPrompts,

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from tests.fakes.plugin import METHODS, ForeignAttention
-from zsad.backbones.block import BlockState
-from zsad.encoding import encode_together, group_by_pass
+from zsad.backbones.block import BlockRun
+from zsad.detect.passes import encode_together, group_by_pass
 from zsad.errors import InputError
 
 CLOSE = {"atol": 1e-5, "rtol": 1e-5}
@@ -153,7 +153,7 @@ def test_crane_plus_reads_foreign_maps_after_attention(detector, samples) -> Non
         if number >= 2:
             stream = (x if number == 2 else stream) + self_correlation(block, block.ln_1(x), "qkv")
         before, x = x, block(x)
-    state = BlockState(tower.blocks[-1], before, foreign.layout, features.auxiliary, tower.counts)
+    state = BlockRun(tower.blocks[-1], before, foreign.layout, features.auxiliary, tower.counts)
     expected = joint(tower, ForeignAttention(0.5)(state))
     torch.testing.assert_close(foreign.tokens, expected, **CLOSE)
     # Three softmaxes are summed before the out-projection, whose bias enters once per block.

@@ -9,11 +9,11 @@ import pytest
 
 from tests.metrics.cases import random_maps
 from zsad import metrics
-from zsad.contributions import read_contributions
 from zsad.errors import InputError
-from zsad.imports import load_object
 from zsad.metrics import ImageState, Metric, PixelState
-from zsad.specs import MetricSpec
+from zsad.plugin.contributions import read_contributions
+from zsad.plugin.imports import load_object
+from zsad.plugin.specs import MetricSpec
 from zsad_plugins import metrics as plugin
 
 COLUMNS = "image_auroc image_ap image_f1_max pixel_auroc pixel_ap pixel_f1_max aupro aupro_legacy200"

@@ -14,9 +14,10 @@ from torch import Tensor
 from tests.parity import synthetic
 from tests.parity.goldens import MARK, Golden, Kit, assert_agrees
 from tests.parity.preprocessed import preprocessed
-from zsad.checkpoints import convert_checkpoint
-from zsad.detector import Detector, load_detector
-from zsad.host import get_host
+from zsad.detect.detector import Detector
+from zsad.detect.loading import load_detector
+from zsad.plugin.host import get_host
+from zsad.weights.checkpoints import convert_checkpoint
 from zsad_plugins.adaclip.fusion import mean_logits
 
 pytestmark = pytest.mark.parity

@@ -9,10 +9,10 @@ import torch
 
 from tests.parity.goldens import Golden, Kit, assert_agrees
 from tests.parity.preprocessed import preprocessed
-from zsad.checkpoints import convert_checkpoint
-from zsad.detector import load_detector
-from zsad.host import get_host
+from zsad.detect.loading import load_detector
+from zsad.plugin.host import get_host
 from zsad.values import ABNORMAL
+from zsad.weights.checkpoints import convert_checkpoint
 from zsad_plugins.standard.scorers import cosine_logits
 
 pytestmark = pytest.mark.parity

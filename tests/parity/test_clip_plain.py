@@ -8,9 +8,9 @@ import torch
 from tests.parity.goldens import Golden, Kit, assert_agrees
 from tests.parity.preprocessed import preprocessed
 from zsad.backbones.loading import load_backbone
-from zsad.backbones.streams import VisionRequest
 from zsad.data.images import read_image
 from zsad.data.preprocess import to_tensor
+from zsad.streams import VisionRequest
 
 pytestmark = pytest.mark.parity
 

@@ -13,10 +13,11 @@ from torch import Tensor
 from tests.parity import synthetic
 from tests.parity.goldens import Golden, Kit, assert_agrees
 from tests.parity.preprocessed import preprocessed
-from zsad.checkpoints import convert_checkpoint
-from zsad.detector import Detector, load_detector
-from zsad.host import get_host
+from zsad.detect.detector import Detector
+from zsad.detect.loading import load_detector
+from zsad.plugin.host import get_host
 from zsad.values import Sample
+from zsad.weights.checkpoints import convert_checkpoint
 from zsad_plugins.cops.options import TUNED
 from zsad_plugins.standard.scorers import cosine_logits
 

@@ -16,10 +16,11 @@ from safetensors.torch import save_file
 from tests.parity.goldens import MARK, Golden, Kit, assert_agrees, differences
 from tests.parity.preprocessed import preprocessed
 from tests.parity.synthetic import TINY_DINO, digest, dino_state_dict
-from zsad.checkpoints import convert_checkpoint
-from zsad.detector import Detector, load_detector
-from zsad.host import get_host
+from zsad.detect.detector import Detector
+from zsad.detect.loading import load_detector
+from zsad.plugin.host import get_host
 from zsad.values import ABNORMAL, Features, Sample
+from zsad.weights.checkpoints import convert_checkpoint
 from zsad_plugins.crane.fuse import upsampled
 from zsad_plugins.crane.local_to_global import pooled_feature
 from zsad_plugins.standard.scorers import cosine_logits

@@ -19,13 +19,14 @@ from open_clip.tokenizer import SimpleTokenizer
 from tests.parity import synthetic
 from tests.parity.goldens import Golden, Kit, assert_agrees
 from tests.parity.preprocessed import preprocessed
-from zsad.card import read_card
-from zsad.checkpoints import convert_checkpoint, read_checkpoint
-from zsad.detector import Detector, load_detector
-from zsad.host import get_host
-from zsad.text_side import encode_prompts
+from zsad.detect.detector import Detector
+from zsad.detect.loading import load_detector
+from zsad.detect.text_side import encode_prompts
+from zsad.plugin.host import get_host
 from zsad.values import ABNORMAL, Features
-from zsad.weights import save_weights
+from zsad.weights.card import read_card
+from zsad.weights.checkpoints import convert_checkpoint, read_checkpoint
+from zsad.weights.loading import save_weights
 from zsad_plugins.filo.boxes import BoxRules, Detections, padded
 from zsad_plugins.filo.convert import convert
 from zsad_plugins.filo.options import STATES

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from tests.parity.goldens import Golden, Kit, assert_agrees
 from tests.parity.preprocessed import preprocessed
 from zsad.data.images import read_image
-from zsad.detector import load_detector
+from zsad.detect.loading import load_detector
 
 pytestmark = pytest.mark.parity
 

@@ -7,7 +7,7 @@ import torch
 
 from tests.parity.goldens import Golden, Kit, assert_agrees
 from tests.parity.preprocessed import preprocessed
-from zsad.detector import load_detector
+from zsad.detect.loading import load_detector
 from zsad.values import NORMAL
 from zsad_plugins.winclip.scorers import window_probability
 

@@ -12,7 +12,7 @@ from zsad.backbones.clip import ClipBackbone
 from zsad.backbones.loading import load_backbone
 from zsad.data.dataset import Dataset
 from zsad.data.spec import open_dataset
-from zsad.host import get_host
+from zsad.plugin.host import get_host
 
 TINY = Path(__file__).parents[1] / "assets" / "tiny-clip.json"
 

@@ -12,8 +12,9 @@ from tests.training.drawing import draw_set
 from zsad.backbones.clip import ClipBackbone
 from zsad.data.dataset import Dataset
 from zsad.data.spec import open_dataset
-from zsad.detector import Detector, load_detector
-from zsad.host import get_host
+from zsad.detect.detector import Detector
+from zsad.detect.loading import load_detector
+from zsad.plugin.host import get_host
 
 
 @pytest.fixture

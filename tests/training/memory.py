@@ -10,7 +10,7 @@ import torch
 from zsad.data.dataset import Dataset
 from zsad.data.images import read_image
 from zsad.data.masks import mask_of, resize_mask
-from zsad.detector import Detector
+from zsad.detect.detector import Detector
 from zsad.training.batches import Batch
 from zsad.values import Sample
 

@@ -13,14 +13,14 @@ from torch import Tensor
 from tests.training.memory import MemoryBatches
 from zsad.backbones.clip import state_digest
 from zsad.data.dataset import Dataset
-from zsad.detector import Detector
-from zsad.host import get_host
+from zsad.detect.detector import Detector
+from zsad.plugin.host import get_host
+from zsad.recipe.training import Training
 from zsad.training.batches import Batch, BatchSource
 from zsad.training.learner import carry, learned_parameters, learned_state, stage_detector, weights_card
-from zsad.training.plan import Training
 from zsad.training.trainer import Epoch, Precision, Trainer
 from zsad.values import Conditioning, Features, Scores
-from zsad.weights import load_weights, save_weights
+from zsad.weights.loading import load_weights, save_weights
 
 Open = Callable[[Detector, Dataset], BatchSource]
 

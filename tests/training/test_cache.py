@@ -11,17 +11,18 @@ import torch
 
 from tests.training.compare import assert_same, same
 from tests.training.drawn_examples import DrawnExamples
-from zsad.backbones.adapter.lora import adapt_backbone
-from zsad.backbones.adapter.options import LoraOptions
 from zsad.backbones.clip import ClipBackbone
 from zsad.backbones.loading import load_backbone
 from zsad.data.masks import resize_mask
-from zsad.detector import Detector, load_detector
+from zsad.detect.detector import Detector
+from zsad.detect.loading import load_detector
 from zsad.errors import InputError
-from zsad.host import get_host
+from zsad.plugin.host import get_host
 from zsad.training.cache import frozen_image_side, open_cache
 from zsad.training.live import LiveFeatures
 from zsad.values import Windows
+from zsad.weights.adapter.lora import adapt_backbone
+from zsad.weights.adapter.options import LoraOptions
 
 CPU = torch.device("cpu")
 PASSES = [[0, 1, 2], [3, 4], [5, 6, 7], [8, 9]]

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from zsad.backbones.streams import SelfAttention, Stream, TokenRequest, VisionRequest, WindowRequest
 from zsad.errors import InputError
+from zsad.streams import SelfAttention, Stream, TokenRequest, VisionRequest, WindowRequest
 from zsad.training.cache.key import _states, describe, key_of, plain, reading_of
 
 SIZES: dict[str, Any] = {"images": 10, "batch_size": 8, "shard_size": 64, "dtype": "exact"}

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from zsad.errors import InputError, ZsadError
-from zsad.host import get_host
+from zsad.plugin.host import get_host
 from zsad.training.generators import load_generator
 
 STRIPES = """
-from zsad.hookspecs import hookimpl
-from zsad.specs import GeneratorSpec
+from zsad.plugin.hookspecs import hookimpl
+from zsad.plugin.specs import GeneratorSpec
 zsad_api = 1
 
 class Stripes:
@@ -100,7 +100,8 @@ def test_the_key_is_of_everything_that_decides(tmp_path) -> None:
 
 def test_generators_of_images_need_no_torch() -> None:
     code = (
-        "import sys; from zsad.host import get_host; from zsad.training.generators import load_generator\n"
+        "import sys; from zsad.plugin.host import get_host\n"
+        "from zsad.training.generators import load_generator\n"
         "names = ('cutpaste', 'scar', 'nsa', 'draem', 'procedural')\n"
         "for name in names: load_generator(get_host(), name, {})\n"
         "sys.exit('torch' in sys.modules)"

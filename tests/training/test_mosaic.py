@@ -10,7 +10,7 @@ import pytest
 from tests.training.drawing import draw_set, save
 from zsad.data.spec import open_dataset
 from zsad.errors import InputError
-from zsad.host import get_host
+from zsad.plugin.host import get_host
 from zsad.training.mosaic import MosaicExamples
 from zsad.training.sources import DatasetExamples
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.training.drawing import draw_set, pixels, save
 from zsad.errors import InputError
-from zsad.host import get_host
+from zsad.plugin.host import get_host
 from zsad.training.mosaic import MosaicExamples
 from zsad.training.opening import open_feature_generator, open_sources, open_weighting, with_mosaics
 from zsad.training.sources import DatasetExamples, GeneratedExamples, NormalExamples

@@ -6,10 +6,10 @@ import pytest
 from pydantic import ValidationError
 
 from zsad.errors import InputError
-from zsad.host import get_host
-from zsad.overrides import apply_overrides
-from zsad.recipe import load_recipe, recipe_dict, validate_recipe
-from zsad.training.plan import LossChoice, Training, chosen_losses
+from zsad.plugin.host import get_host
+from zsad.recipe.overrides import apply_overrides
+from zsad.recipe.recipes import load_recipe, recipe_dict, validate_recipe
+from zsad.recipe.training import LossChoice, Training, chosen_losses
 
 
 def test_a_stage_that_follows_differs_in_what_it_names() -> None:

@@ -11,12 +11,12 @@ import torch
 from safetensors.torch import load_file
 
 from tests.training.memory import MemoryBatches
-from zsad.card import read_card
 from zsad.errors import InputError, ZsadError
-from zsad.host import get_host
+from zsad.plugin.host import get_host
+from zsad.recipe.training import Training
 from zsad.training.learner import learned_state, seen
-from zsad.training.plan import Training
 from zsad.training.run import CURVE, WEIGHTS, Run, Setup
+from zsad.weights.card import read_card
 
 PLAN = Training(epochs=2, batch_size=3, learning_rate=0.02)
 STAGES = PLAN.model_copy(update={"then": {"epochs": 2, "learn": ["*.deep"], "learning_rate": 0.01}})

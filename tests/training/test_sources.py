@@ -18,7 +18,7 @@ from zsad.data.images import read_image
 from zsad.data.masks import read_mask
 from zsad.data.spec import open_dataset
 from zsad.errors import InputError, ZsadError
-from zsad.host import get_host
+from zsad.plugin.host import get_host
 from zsad.training.generators import load_generator
 from zsad.training.sources import DatasetExamples, GeneratedExamples, NormalExamples, random_at
 

@@ -13,23 +13,24 @@ import torch
 from torch import Tensor
 
 from tests.training.memory import MemoryBatches
+from zsad.backbones.card import TrainedOn
 from zsad.backbones.clip import state_digest
 from zsad.backbones.loading import load_backbone
-from zsad.card import TrainedOn
-from zsad.detector import Detector, load_detector
+from zsad.detect.detector import Detector
+from zsad.detect.loading import load_detector
 from zsad.errors import InputError, ZsadError
-from zsad.host import get_host
+from zsad.plugin.host import get_host
+from zsad.recipe.training import Training
 from zsad.training.learner import learned_parameters, learned_state, seen, weights_card
 from zsad.training.losses import cross_entropy, dice, focal
-from zsad.training.plan import Training
 from zsad.training.trainer import Epoch, Trainer
-from zsad.weights import load_weights, save_weights
+from zsad.weights.loading import load_weights, save_weights
 
 PLAN = Training(epochs=2, batch_size=3, learning_rate=0.02)
 
 PLUGIN = """
-from zsad.hookspecs import hookimpl
-from zsad.specs import PartSpec
+from zsad.plugin.hookspecs import hookimpl
+from zsad.plugin.specs import PartSpec
 zsad_api = 1
 
 @hookimpl

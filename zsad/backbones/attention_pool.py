@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zsad.backbones.block import ACTIVATIONS
-from zsad.backbones.profiles import Activation
+from zsad.recipe.profiles import Activation
 
 
 class AttentionPool(nn.Module):

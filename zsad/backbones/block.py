@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zsad.backbones.profiles import Activation
+from zsad.recipe.profiles import Activation
 from zsad.values import Grid
 
 
@@ -83,8 +83,8 @@ class Block(nn.Module):
         return x + self.mlp(self.ln_2(x))
 
 
-class BlockState:
-    """One block of one pass, as refined streams see it: every attention is computed at most once.
+class BlockRun:
+    """One block of one pass, a :class:`zsad.streams.BlockState`: every attention is computed at most once.
 
     Attributes:
         block: The block.

@@ -4,41 +4,34 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
-from torch import Tensor
+from pydantic import BaseModel
+from torch import Tensor, nn
 
 from zsad.backbones.block import Block
-from zsad.backbones.profiles import TextProfile, TowerProfile
+from zsad.backbones.card import BackboneCard, TowerName
 from zsad.backbones.text import TextTower, TextWeights
 from zsad.backbones.vision import VisionTower, VisionWeights
-from zsad.card import TrainedOn
-
-if TYPE_CHECKING:
-    from zsad.backbones.adapter.lora import Adapter
-    from zsad.backbones.adapter.options import TowerName
+from zsad.recipe.profiles import TextProfile, TowerProfile
 
 
-@dataclass(frozen=True)
-class BackboneCard:
-    """What is known of a backbone's weights.
+class BlockAdapter(Protocol):
+    """Layers beside the frozen ones of a backbone's blocks, as :mod:`zsad.weights.adapter` makes them."""
 
-    Attributes:
-        name: As the user wrote it.
-        trained_on: What the weights were trained on, in words; "not stated" where nobody knows.
-        saw_anomaly_labels: Whether the training data carried anomaly labels or masks.
-        licence: Licence of the weights, in words.
-        datasets: The datasets in ``trained_on``, as far as an evaluation on them has to be marked.
-    """
+    @property
+    def options(self) -> BaseModel:
+        """What they are made of."""
 
-    name: str
-    trained_on: str
-    saw_anomaly_labels: bool = False
-    licence: str = "not stated"
-    datasets: tuple[TrainedOn, ...] = ()
+    @property
+    def towers(self) -> nn.ModuleDict:
+        """The adapted blocks; every tower of the backbone shares them."""
+
+    def blocks(self, tower: TowerName) -> tuple[Block, ...] | None:
+        """Return the adapted blocks of a tower, or None where it is not adapted."""
 
 
 class ClipBackbone:
@@ -69,7 +62,7 @@ class ClipBackbone:
         native_text_profile: TextProfile | None,
         digest: Callable[[], str],
         device: torch.device,
-        adapter: Adapter | None = None,
+        adapter: BlockAdapter | None = None,
     ) -> None:
         self.card = card
         self.arch = arch
@@ -95,7 +88,7 @@ class ClipBackbone:
 
     def with_adapter(
         self,
-        adapter: Adapter,
+        adapter: BlockAdapter,
         hashes: Mapping[TowerName, str],
         card: BackboneCard,
     ) -> ClipBackbone:

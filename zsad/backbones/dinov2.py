@@ -20,7 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zsad.backbones.clip import BackboneCard, state_digest
+from zsad.backbones.card import BackboneCard
+from zsad.backbones.clip import state_digest
 from zsad.backbones.hub import hub_errors
 from zsad.backbones.position import resize_position_embedding
 from zsad.errors import InputError

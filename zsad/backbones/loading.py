@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 from zsad.backbones.clip import ClipBackbone
-from zsad.backbones.names import parse_backbone
+from zsad.backbones.names import default_backbone, parse_backbone
 from zsad.backbones.precision import choose_device, choose_dtype
-from zsad.host import get_host
-from zsad.imports import load_object
+from zsad.plugin.host import Host, get_host
+from zsad.plugin.imports import load_object
 
 
-def load_backbone(name: str, device: str = "auto", dtype: str = "auto") -> ClipBackbone:
+def load_backbone(
+    name: str | None = None, device: str = "auto", dtype: str = "auto", *, host: Host | None = None
+) -> ClipBackbone:
     """Load a backbone.
 
     Args:
         name: A registered name (``zsad backbones``), ``ARCH:PRETRAINED``, ``ARCH@/path/to/file``,
-            ``ARCH@random:SEED`` (timing only) or ``hf-hub:REPOSITORY``.
+            ``ARCH@random:SEED`` (timing only) or ``hf-hub:REPOSITORY``; None for the default.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
+        host: Plugin host, by default the process's own.
 
     Raises:
         InputError: Unknown name, missing file, or a device that is not there.
         ZsadError: The hub cannot be reached.
     """
+    host = host or get_host()
+    name = name or default_backbone(host)
     where = choose_device(device)
     precision = choose_dtype(dtype, where)
-    host = get_host()
     if name in host.backbones:
         spec = host.backbones.get(name).spec
         backbone: ClipBackbone = load_object(spec.factory)(where, precision)

@@ -9,8 +9,21 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from zsad.errors import InputError, nearest
+from zsad.plugin.host import Host
 
 FORMS = "ARCH:PRETRAINED, ARCH@/path/to/file, ARCH@random:SEED or hf-hub:REPOSITORY"
+
+
+def default_backbone(host: Host) -> str:
+    """Return the name of the backbone that is meant where none is named: the one that its plugin marks.
+
+    Raises:
+        InputError: No plugin marks one, or it is disabled.
+    """
+    for name, claim in host.backbones.items():
+        if claim.spec.default:
+            return name
+    raise InputError(f"no plugin offers a backbone to fall back on; name one: {FORMS}")
 
 
 @dataclass(frozen=True)

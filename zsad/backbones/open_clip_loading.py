@@ -17,7 +17,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from zsad.backbones.clip import BackboneCard, ClipBackbone, state_digest
+from zsad.backbones.card import BackboneCard
+from zsad.backbones.clip import ClipBackbone, state_digest
 from zsad.backbones.hub import hub_errors
 from zsad.backbones.names import BackboneName
 from zsad.backbones.open_clip_weights import native_tower_profile, normalisation, text_weights, vision_weights

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from zsad.backbones.profiles import Activation
 from zsad.errors import InputError
+from zsad.recipe.profiles import Activation
 
 
 class Placement:

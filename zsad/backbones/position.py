@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from zsad.backbones.profiles import PositionResize
+from zsad.recipe.profiles import PositionResize
 
 
 def resize_position_embedding(

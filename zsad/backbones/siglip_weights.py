@@ -15,8 +15,8 @@ from torch import nn
 from zsad.backbones.attention_pool import AttentionPool
 from zsad.backbones.block import Block
 from zsad.backbones.placement import Placement, activation_of
-from zsad.backbones.profiles import Activation
 from zsad.backbones.vision import VisionWeights
+from zsad.recipe.profiles import Activation
 
 
 def is_siglip(visual: Any) -> bool:

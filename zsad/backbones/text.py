@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from zsad.backbones.block import Block
-from zsad.backbones.profiles import TextProfile
+from zsad.recipe.profiles import TextProfile
 from zsad.values import DeepPrompts
 
 TEXT_BATCH = 1024

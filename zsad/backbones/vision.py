@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from zsad.backbones.attention_pool import AttentionPool
-from zsad.backbones.block import Block, BlockState
+from zsad.backbones.block import Block, BlockRun
 from zsad.backbones.position import resize_position_embedding
-from zsad.backbones.profiles import Stage, TowerProfile
-from zsad.backbones.streams import InjectedTokens, Stream, Term, TokenRequest, VisionRequest, WindowRequest
 from zsad.errors import InputError
-from zsad.values import Grid, TokenSet, Windows
+from zsad.recipe.profiles import TowerProfile
+from zsad.streams import InjectedTokens, Stream, Term, TokenRequest, VisionRequest, WindowRequest
+from zsad.values import Grid, Stage, TokenSet, Windows
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -244,7 +244,7 @@ class VisionTower(nn.Module):
             self.counts["blocks"] += 1
             x = _with_injected(x, length, number, injected)
             assert isinstance(block, Block)
-            state = BlockState(block, x, grid, auxiliary, self.counts)
+            state = BlockRun(block, x, grid, auxiliary, self.counts)
             terms = _cached(partial(self._term, state))
             for stream, end in last_block.items():
                 if number > end:
@@ -267,7 +267,7 @@ class VisionTower(nn.Module):
             x = state.output
         return states, x
 
-    def _term(self, state: BlockState, term: Term) -> Tensor:
+    def _term(self, state: BlockRun, term: Term) -> Tensor:
         self.counts["terms"] += 1
         return term(state)
 
@@ -300,7 +300,7 @@ class VisionTower(nn.Module):
     def _window_features(self, embedded: Tensor, grid: Grid, window: WindowRequest) -> TokenSet:
         """Run every window of patches through the tower as a short sequence of its own.
 
-        Patches keep the position rows of the full image (WinCLIP, section 4.2).
+        Patches keep the position rows of the full image (Jeong et al., CVPR 2023, section 4.2).
         """
         if self.leading == 0:
             raise InputError(

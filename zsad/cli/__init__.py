@@ -1,1 +1,1 @@
-"""The command line."""
+"""The command line: reads options, calls the library, prints. May import everything."""

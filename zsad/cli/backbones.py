@@ -10,8 +10,8 @@ from zsad.backbones.names import FORMS, open_clip_archs
 from zsad.cli.groups import list_group
 from zsad.cli.output import JsonOption, print_fields, print_json, print_message, print_table
 from zsad.errors import InputError, nearest
-from zsad.host import get_host
-from zsad.imports import read_resource
+from zsad.plugin.host import get_host
+from zsad.plugin.imports import read_resource
 
 app = list_group()
 

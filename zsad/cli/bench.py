@@ -40,11 +40,11 @@ def methods(
     names: Annotated[
         list[str], typer.Option("--method", help="Method; may be given several times.", show_default=False)
     ],
-    backbone: BackboneOption = "mini",
+    backbone: BackboneOption = None,
     image_size: ImageSizeOption = None,
     device: DeviceOption = "auto",
     dtype: DtypeOption = "auto",
-    images: Annotated[int, typer.Option("--images", min=1, help="Drawn images, in one batch.")] = 1,
+    images: Annotated[int, typer.Option("--images", min=1, help="Example images, in one batch.")] = 1,
     repeats: Annotated[
         int, typer.Option("--repeats", min=1, help="Rounds, of which the fastest counts.")
     ] = 3,
@@ -75,12 +75,14 @@ def methods(
 
 @app.command("train")
 def train(
-    method: Annotated[str, typer.Option("--method", help="Method that learns.")] = "anomalyclip",
-    backbone: BackboneOption = "mini",
+    method: Annotated[
+        str | None, typer.Option("--method", help="Method that learns; by default one for newcomers.")
+    ] = None,
+    backbone: BackboneOption = None,
     image_size: ImageSizeOption = None,
     device: DeviceOption = "auto",
     dtype: DtypeOption = "float32",
-    images: Annotated[int, typer.Option("--images", min=2, help="Drawn images.")] = 64,
+    images: Annotated[int, typer.Option("--images", min=2, help="Example images.")] = 64,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
@@ -97,7 +99,8 @@ def train(
         seed=seed,
     )
     print_message(
-        f"{method} on {backbone} at {result['image_size']} px, {result['dtype']} on {result['device']}, "
+        f"{result['method']} on {result['backbone']} at {result['image_size']} px, "
+        f"{result['dtype']} on {result['device']}, "
         f"{result['threads']} threads, {images} images; the cache took {result['fill_seconds']:.1f} s and "
         f"{result['cache_mib']:.1f} MiB; largest relative difference of a loss "
         f"{result['largest_difference']:.1e}"

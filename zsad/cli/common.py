@@ -11,15 +11,16 @@ import typer
 from zsad.errors import InputError
 
 if TYPE_CHECKING:
-    from zsad.weights import WeightsSource
+    from zsad.weights.loading import WeightsSource
 
 MethodOption = Annotated[str, typer.Option("--method", help="Method: a name that 'zsad methods' lists.")]
 BackboneOption = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--backbone",
-        help="mini (embedded), ARCH:PRETRAINED, ARCH@FILE, hf-hub:REPOSITORY, ARCH@random:SEED (for timing "
-        "only), or another name that 'zsad backbones' lists.",
+        help="ARCH:PRETRAINED, ARCH@FILE, hf-hub:REPOSITORY, ARCH@random:SEED (for timing only), or a name "
+        "that 'zsad backbones' lists, which marks the one that is used by default.",
+        show_default=False,
     ),
 ]
 WeightsOption = Annotated[
@@ -66,7 +67,7 @@ def weights_source(given: list[str] | None) -> WeightsSource | None:
     Raises:
         InputError: Both forms at once, or a part twice.
     """
-    from zsad.specs import PART_KINDS
+    from zsad.plugin.specs import PART_KINDS
 
     if not given:
         return None

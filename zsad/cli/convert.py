@@ -21,8 +21,8 @@ def convert(
     as_json: JsonOption = False,
 ) -> None:
     """Convert an authors' checkpoint to safetensors with a card."""
-    from zsad.checkpoints import convert_checkpoint
-    from zsad.host import get_host
+    from zsad.plugin.host import get_host
+    from zsad.weights.checkpoints import convert_checkpoint
 
     names = tuple(trained_on) if trained_on else None
     card = convert_checkpoint(get_host(), method, checkpoint, out, names)

@@ -13,8 +13,8 @@ from zsad.data.dataset import Dataset
 from zsad.data.inspection import Problem, count_classes, find_problems
 from zsad.data.spec import FORM, needs_path, open_dataset
 from zsad.errors import InputError
-from zsad.host import get_host
-from zsad.imports import load_object
+from zsad.plugin.host import get_host
+from zsad.plugin.imports import load_object
 
 app = list_group()
 

@@ -38,7 +38,7 @@ def demo(
     backbones: Annotated[
         list[str] | None,
         typer.Option(
-            "--backbone", help="Backbone to offer, mini by default; may be given several times.",
+            "--backbone", help="Backbone to offer; may be given several times.",
             show_default=False,
         ),
     ] = None,
@@ -72,7 +72,7 @@ def demo(
     """Try methods on images in the browser."""
     users = parse_auth(auth)
     # Whatever can be refused is refused before seconds go into a backbone.
-    from zsad.host import get_host
+    from zsad.plugin.host import get_host
     from zsad_demo.catalogue import parse_weights
     from zsad_demo.runs import Run, find_runs
     from zsad_demo.server import Address, check_address, launch, own_folder
@@ -87,7 +87,7 @@ def demo(
         from zsad_demo.app import build_app
         from zsad_demo.engine import Engine
 
-        engine = Engine(backbones or ["mini"], weights=files, device=device, dtype=dtype, capacity=in_memory)
+        engine = Engine(backbones or (), weights=files, device=device, dtype=dtype, capacity=in_memory)
         app = build_app(engine, found)
         url = launch(app, address)
         if (host not in LOCAL or share) and not users:

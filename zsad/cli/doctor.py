@@ -10,7 +10,7 @@ import typer
 
 from zsad.cli.output import JsonOption, print_fields, print_json, print_table
 from zsad.errors import InputError, ZsadError
-from zsad.host import get_host
+from zsad.plugin.host import get_host
 
 PACKAGES = (
     "zsad",
@@ -122,7 +122,7 @@ def backbone_difference(module: Any, backbone: Any) -> float:
     """
     import torch
 
-    from zsad.backbones.streams import VisionRequest
+    from zsad.streams import VisionRequest
 
     tower, text = backbone.vision_tower(), backbone.text_tower()
     side = tower.native_image_size

@@ -49,7 +49,7 @@ def evaluate(
         ),
     ],
     out: Annotated[Path, typer.Option("--out", help="Folder for the results.", show_default=False)],
-    backbone: BackboneOption = "mini",
+    backbone: BackboneOption = None,
     weights: WeightsOption = None,
     adapter: AdapterOption = None,
     metrics: Annotated[
@@ -82,7 +82,7 @@ def evaluate(
     from zsad.evaluation.contestants import load_contestants
     from zsad.evaluation.session import prepare
     from zsad.evaluation.store import ResultStore
-    from zsad.host import get_host
+    from zsad.plugin.host import get_host
 
     host = get_host()
     wanted = tuple(dict.fromkeys(metrics or DEFAULT_METRICS))

@@ -9,9 +9,9 @@ import typer
 from zsad.cli.groups import list_group
 from zsad.cli.option_tables import describe_options, print_options
 from zsad.cli.output import JsonOption, print_fields, print_json, print_table
-from zsad.host import get_host
-from zsad.registry import Claim
-from zsad.specs import GeneratorSpec
+from zsad.plugin.host import get_host
+from zsad.plugin.registry import Claim
+from zsad.plugin.specs import GeneratorSpec
 
 app = list_group()
 

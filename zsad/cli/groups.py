@@ -9,8 +9,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from zsad.errors import InputError, ZsadError, nearest
-from zsad.host import get_host
-from zsad.imports import cause, load_object
+from zsad.plugin.host import get_host
+from zsad.plugin.imports import cause, load_object
 
 if TYPE_CHECKING:
     from typer._click import Command, Context

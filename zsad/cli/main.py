@@ -13,11 +13,11 @@ from zsad import __version__
 from zsad.cli.groups import RootGroup
 from zsad.cli.output import print_message
 from zsad.errors import ZsadError
-from zsad.host import NO_PLUGINS
-from zsad.imports import cause
+from zsad.plugin.host import NO_PLUGINS
+from zsad.plugin.imports import cause
 
 COMMANDS: dict[str, tuple[str, str]] = {
-    "quickstart": ("zsad.cli.quickstart:quickstart", "Try everything on drawn samples, with no download."),
+    "quickstart": ("zsad.cli.quickstart:quickstart", "Try everything on example images, with no download."),
     "predict": ("zsad.cli.predict:predict", "Score images and show where they look wrong."),
     "eval": ("zsad.cli.evaluate:evaluate", "Evaluate methods on datasets."),
     "report": ("zsad.cli.report:report", "Render a finished evaluation."),

@@ -9,8 +9,8 @@ import typer
 from zsad.cli.groups import list_group
 from zsad.cli.output import JsonOption, print_fields, print_json, print_table
 from zsad.errors import ZsadError
-from zsad.host import Host, get_host
-from zsad.recipe import Recipe, for_backbone, load_recipe, recipe_dict, validate_recipe
+from zsad.plugin.host import Host, get_host
+from zsad.recipe.recipes import Recipe, for_backbone, load_recipe, recipe_dict, validate_recipe
 
 app = list_group()
 

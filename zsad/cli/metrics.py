@@ -8,7 +8,7 @@ import typer
 
 from zsad.cli.groups import list_group
 from zsad.cli.output import JsonOption, print_fields, print_json, print_table
-from zsad.host import get_host
+from zsad.plugin.host import get_host
 
 app = list_group()
 

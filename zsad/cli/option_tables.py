@@ -7,7 +7,7 @@ from typing import Any
 
 from zsad.cli.output import print_table
 from zsad.errors import ZsadError
-from zsad.imports import cause, load_object
+from zsad.plugin.imports import cause, load_object
 
 
 def print_options(options: list[dict[str, Any]]) -> None:

@@ -11,12 +11,12 @@ from zsad.cli.groups import list_group
 from zsad.cli.option_tables import describe_options, print_options
 from zsad.cli.output import JsonOption, print_fields, print_json, print_table, progress
 from zsad.errors import InputError, ZsadError, nearest
-from zsad.host import get_host
-from zsad.registry import Claim
-from zsad.specs import PART_KINDS, PartSpec
+from zsad.plugin.host import get_host
+from zsad.plugin.registry import Claim
+from zsad.plugin.specs import PART_KINDS, PartSpec
 
 if TYPE_CHECKING:
-    from zsad.composition import Grid, Pair
+    from zsad.recipe.composition import Grid, Pair
 
 app = list_group()
 
@@ -58,7 +58,7 @@ def info(
 
 @app.command("grid")
 def grid(
-    backbone: BackboneOption = "mini",
+    backbone: BackboneOption = None,
     image_size: ImageSizeOption = None,
     as_json: JsonOption = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown tables.")] = False,
@@ -67,11 +67,13 @@ def grid(
     if as_json and markdown:
         raise InputError("--json and --markdown are two forms of the answer; choose one")
     from zsad.backbones.loading import load_backbone
-    from zsad.composition import Composer, as_markdown, counted, drawn_samples, grids
+    from zsad.data.examples import example_pair
+    from zsad.evaluation.composition import Composer
+    from zsad.recipe.composition import as_markdown, counted, grids
 
     host = get_host()
     # In float32, so that rounding does not pass for a difference.
-    composer = Composer(host, load_backbone(backbone, "auto", "float32"), drawn_samples(), image_size)
+    composer = Composer(host, load_backbone(backbone, "auto", "float32"), example_pair(host), image_size)
     found = grids(host)
     todo = [pair for entry in found for pair in entry.pairs()]
     pairs = iter([composer.compose(*pair) for pair in progress(todo, len(todo), "pairs")])

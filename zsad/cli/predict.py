@@ -23,11 +23,11 @@ from zsad.cli.common import (
     weights_source,
 )
 from zsad.cli.output import JsonOption, print_json, print_message, print_table, progress
+from zsad.detect.provenance import about, decision
 from zsad.errors import InputError
-from zsad.provenance import about, decision
 
 if TYPE_CHECKING:
-    from zsad.detector import Detector
+    from zsad.detect.detector import Detector
 
 
 def predict(
@@ -35,7 +35,7 @@ def predict(
         list[Path], typer.Argument(help="Images, or folders of images.", metavar="IMAGE|FOLDER...")
     ],
     method: MethodOption,
-    backbone: BackboneOption = "mini",
+    backbone: BackboneOption = None,
     weights: WeightsOption = None,
     adapter: AdapterOption = None,
     class_name: Annotated[str, typer.Option("--class-name", help="Object noun for prompts.")] = "object",
@@ -68,15 +68,15 @@ def predict(
     """Score images and show where they look wrong."""
     from zsad.data.images import find_images
     from zsad.files import check_writable, write_json
-    from zsad.host import get_host
+    from zsad.plugin.host import get_host
 
     get_host().recipes.get(method)
     paths = find_images(images)
     own_prompts = _prompt_overrides(method, normal_prompt, abnormal_prompt)
     # Refused before seconds go into a backbone: a folder that cannot be written to.
     check_writable(out)
-    from zsad.detector import load_detector
-    from zsad.predictions import FailedImage, OutputNames, predict_files, written
+    from zsad.detect.loading import load_detector
+    from zsad.detect.predictions import FailedImage, OutputNames, predict_files, written
 
     detector = load_detector(
         method,
@@ -149,9 +149,9 @@ def _prompt_overrides(method: str, normal: list[str] | None, abnormal: list[str]
     wanted = {option: prompts for option, prompts in given.items() if prompts}
     if not wanted:
         return []
-    from zsad.host import get_host
-    from zsad.imports import load_object
-    from zsad.recipe import load_recipe
+    from zsad.plugin.host import get_host
+    from zsad.plugin.imports import load_object
+    from zsad.recipe.recipes import load_recipe
 
     host = get_host()
     learner = load_recipe(host, method).parts.prompt_learner

@@ -16,8 +16,8 @@ def report(
     as_json: JsonOption = False,
 ) -> None:
     """Render an evaluation again, or in another form."""
-    from zsad.host import get_host
-    from zsad.imports import load_object
+    from zsad.plugin.host import get_host
+    from zsad.plugin.imports import load_object
 
     written = load_object(get_host().reporters.get(form).spec.render)(folder)
     if as_json:

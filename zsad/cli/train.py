@@ -43,7 +43,7 @@ def train(
     method: MethodOption,
     data: DataOption,
     out: Annotated[Path, typer.Option("--out", help="Folder of the run.", show_default=False)],
-    backbone: BackboneOption = "mini",
+    backbone: BackboneOption = None,
     weights: WeightsOption = None,
     epochs: Annotated[
         int | None, typer.Option("--epochs", min=1, help="Passes over the data, in the first stage.")
@@ -95,7 +95,7 @@ def train(
     as_json: JsonOption = False,
 ) -> None:
     """Learn a method's weights on an auxiliary dataset; weights, checkpoint and curve after every epoch."""
-    from zsad.host import get_host
+    from zsad.plugin.host import get_host
 
     host = get_host()
     host.recipes.get(method)
@@ -103,8 +103,8 @@ def train(
         raise InputError("--no-cache: leave out --cache and --cache-dtype, which it makes meaningless")
     given = {"epochs": epochs, "learning_rate": learning_rate, "batch_size": batch_size}
     plan = [f"training.{name}={value}" for name, value in given.items() if value is not None]
-    from zsad.card_text import size_words
     from zsad.training.preparation import Reports, Wishes, default_cache, prepare
+    from zsad.weights.card_text import size_words
 
     wishes = Wishes(
         method=method,

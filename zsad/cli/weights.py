@@ -9,16 +9,17 @@ from typing import Annotated, Any
 
 import typer
 
-from zsad.card_text import card_fields, card_markdown, size_words
+from zsad.backbones.names import default_backbone
 from zsad.cli.groups import list_group
 from zsad.cli.output import JsonOption, print_fields, print_json, print_table
 from zsad.errors import InputError, ZsadError, nearest
-from zsad.host import Host, get_host
-from zsad.imports import resource_path
-from zsad.recipe import load_recipe
-from zsad.repositories.hub import HUB, cached_files
-from zsad.repositories.names import FORM, named_file
-from zsad.weights_file import WeightsFile, read_weights_file
+from zsad.plugin.host import Host, get_host
+from zsad.plugin.imports import resource_path
+from zsad.recipe.recipes import load_recipe
+from zsad.weights.card_text import card_fields, card_markdown, size_words
+from zsad.weights.file import WeightsFile, read_weights_file
+from zsad.weights.repositories.hub import HUB, cached_files
+from zsad.weights.repositories.names import FORM, named_file
 
 app = list_group()
 
@@ -60,14 +61,15 @@ def info(
         str, typer.Argument(metavar="FILE|hf://...|METHOD", help=f"A weights file, {FORM}, or a method.")
     ],
     backbone: Annotated[
-        str, typer.Option("--backbone", help="Which weights of a METHOD: those for this backbone.")
-    ] = "mini",
+        str | None, typer.Option("--backbone", help="Which weights of a METHOD: those for this backbone.")
+    ] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the card as Markdown.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show the card of learned weights; of a METHOD, those that its plugin ships."""
     if markdown and as_json:
         raise InputError("--markdown and --json exclude each other")
+    backbone = backbone or default_backbone(get_host())
     with _found(name, backbone) as (weights, embedded):
         if as_json:
             print_json(_facts(weights, embedded) | {"card": weights.card.model_dump(mode="json")})
@@ -96,7 +98,7 @@ def push(
     as_json: JsonOption = False,
 ) -> None:
     """Publish weights with their card, on the Hugging Face hub or in a folder."""
-    from zsad.repositories import exchange
+    from zsad.weights.repositories import exchange
 
     where = exchange.push(
         file, repository, revision=revision, private=private, message=message, backbone=backbone,
@@ -121,7 +123,7 @@ def pull(
     as_json: JsonOption = False,
 ) -> None:
     """Download weights and check their card."""
-    from zsad.repositories import exchange
+    from zsad.weights.repositories import exchange
 
     weights = exchange.pull(repository, revision=revision, out=out)
     if as_json:

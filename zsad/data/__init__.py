@@ -1,1 +1,4 @@
-"""Images and datasets: reading, preprocessing, dataset layouts."""
+"""Images, masks and pictures: reading, preprocessing, datasets and the protocol of their layouts.
+
+Imports the values, :mod:`zsad.plugin` and what those may import.
+"""

@@ -7,7 +7,7 @@ from functools import cache
 import yaml
 
 from zsad.errors import ZsadError
-from zsad.imports import read_resource
+from zsad.plugin.imports import read_resource
 
 RESOURCE = "zsad_prompts:nouns.yaml"
 """Nouns that differ from the class name with underscores as spaces."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,22 +13,6 @@ from zsad.errors import InputError, nearest
 
 RULES = ("squash",)
 """Known ways to bring an image to a square: ``squash`` resizes both sides and does not keep the aspect."""
-
-
-class InputForm(NamedTuple):
-    """What a vision tower takes: images that agree in it need be resized once.
-
-    Attributes:
-        size: Side of the square in pixels.
-        mean: Per channel, of values in 0..1.
-        std: Per channel, of values in 0..1.
-        rule: One of ``RULES``.
-    """
-
-    size: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    rule: str = "squash"
 
 
 def to_tensor(

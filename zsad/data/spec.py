@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any
 
 from zsad.data.dataset import Dataset
 from zsad.errors import InputError, ZsadError
-from zsad.imports import cause, load_object
+from zsad.plugin.imports import cause, load_object
 
 if TYPE_CHECKING:
-    from zsad.host import Host
-    from zsad.registry import Claim
-    from zsad.specs import DatasetSpec
+    from zsad.plugin.host import Host
+    from zsad.plugin.registry import Claim
+    from zsad.plugin.specs import DatasetSpec
 
 FORM = "[NAME:]LAYOUT=PATH[:CLASS,CLASS]"
 """How a dataset is written, for help texts and errors."""

@@ -13,9 +13,9 @@ from PIL import Image
 from zsad.data.dataset import DatasetImage
 from zsad.data.images import read_image
 from zsad.data.masks import mask_of
+from zsad.data.pictures import colours, overlay
 from zsad.files import atomic_write
-from zsad.pictures import colours, overlay
-from zsad.recipe import Display
+from zsad.recipe.recipes import Display
 
 CaseKind = Literal["best", "worst", "false alarm"]
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
+from zsad.backbones.card import TrainedOn
 from zsad.backbones.clip import state_digest
-from zsad.card import TrainedOn
 from zsad.data.dataset import Dataset, DatasetImage
-from zsad.detector import Detector
+from zsad.detect.detector import Detector
 
 Resolution = Literal["image-size", "native"]
 """Where maps and masks are compared: at the detector's square, as papers do, or at the masks' own size."""

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from zsad.backbones.adapter.card import read_adapter_card
 from zsad.backbones.loading import load_backbone
-from zsad.detector import load_detector
+from zsad.detect.loading import load_detector
 from zsad.evaluation.cells import Contestant
-from zsad.weights import WeightsSource
+from zsad.weights.adapter.card import read_adapter_card
+from zsad.weights.loading import WeightsSource
 
 
 def load_contestants(
     methods: Sequence[str],
     *,
-    backbone: str,
+    backbone: str | None,
     weights: Mapping[str, WeightsSource],
     adapter: str | Path | None = None,
     device: str = "auto",
@@ -46,7 +46,7 @@ def load_contestants(
         read_adapter_card(Path(adapter))  # a wrong folder is refused before seconds go into a backbone
     loaded = load_backbone(backbone, device, dtype)
     if adapter is not None:
-        from zsad.backbones.adapter.lora import load_adapter  # PEFT takes seconds to import
+        from zsad.weights.adapter.lora import load_adapter  # PEFT takes seconds to import
 
         loaded = load_adapter(loaded, Path(adapter))
     contestants = []

@@ -6,7 +6,7 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from zsad.data.dataset import Dataset, DatasetImage
-from zsad.encoding import group_by_pass
+from zsad.detect.passes import group_by_pass
 from zsad.errors import InputError
 from zsad.evaluation.cells import Cell, Contestant, Rules
 

@@ -15,10 +15,10 @@ from torch import Tensor
 
 from zsad.data.dataset import DatasetImage
 from zsad.data.masks import MASK_RULE, resize_mask
+from zsad.data.reading import NO_PIXELS, Loaded, Unreadable
 from zsad.errors import ZsadError
 from zsad.evaluation.cases import Cases
 from zsad.evaluation.cells import Cell
-from zsad.evaluation.reading import NO_PIXELS, Loaded, Unreadable
 from zsad.metrics.errors import UndefinedMetricError
 from zsad.metrics.functional import auroc
 from zsad.metrics.metric import Metric

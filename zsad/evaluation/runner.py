@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from zsad.encoding import encode_together
+from zsad.data.reading import Loaded, Unreadable, read_batches
+from zsad.detect.passes import encode_together
 from zsad.evaluation.cells import Cell
 from zsad.evaluation.planning import Plan, Task
-from zsad.evaluation.reading import Loaded, Unreadable, read_batches
 from zsad.evaluation.recording import Recorder
 from zsad.evaluation.store import ResultStore
 from zsad.metrics.metric import Metric

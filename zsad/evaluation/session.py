@@ -21,9 +21,9 @@ from zsad.evaluation.report import write_report
 from zsad.evaluation.runner import Progress, run_plan
 from zsad.evaluation.store import ResultStore
 from zsad.evaluation.summary import summary_rows, write_summary
-from zsad.host import Host
-from zsad.imports import load_object
 from zsad.metrics.metric import Metric
+from zsad.plugin.host import Host
+from zsad.plugin.imports import load_object
 
 PACKAGES = ("zsad", "torch", "open_clip_torch", "transformers", "peft", "numpy", "scipy", "pillow")
 
@@ -151,7 +151,7 @@ def _dataset_facts(dataset: Dataset) -> dict[str, Any]:
 
 def environment() -> dict[str, Any]:
     """Return what of this machine and installation can change numbers."""
-    from zsad.host import get_host
+    from zsad.plugin.host import get_host
 
     plugins = [
         {"name": record.qualified, "version": record.version, "status": record.status}

@@ -14,10 +14,11 @@ from typing import Any, TypeVar
 import torch
 
 from zsad.backbones.loading import load_backbone
-from zsad.data.procedural.generation import LARGEST, SMALLEST, generate
-from zsad.detector import Detector, load_detector
-from zsad.encoding import encode_together, group_by_pass
-from zsad.host import get_host
+from zsad.data.examples import example_samples
+from zsad.detect.detector import Detector
+from zsad.detect.loading import load_detector
+from zsad.detect.passes import encode_together, group_by_pass
+from zsad.plugin.host import get_host
 from zsad.values import Sample
 
 T = TypeVar("T")
@@ -99,7 +100,7 @@ class Run:
 def bench_methods(
     methods: Sequence[str],
     *,
-    backbone: str,
+    backbone: str | None,
     image_size: int | None = None,
     device: str = "auto",
     dtype: str = "auto",
@@ -107,7 +108,7 @@ def bench_methods(
     repeats: int = 3,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Time methods on drawn images, each alone and all together.
+    """Time methods on example images, each alone and all together.
 
     Learned parts have random weights, which take as long as others. Every configuration runs once before
     the clock counts: kernels are chosen then, and texts that depend on no image are encoded. The rounds go
@@ -121,7 +122,7 @@ def bench_methods(
         dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
         images: Images, all of one class and in one batch.
         repeats: Rounds; the fastest run of each configuration is reported.
-        seed: Seed of images and parts.
+        seed: Seed of the parts.
 
     Returns:
         What was measured with, ``untrained`` (the methods with random weights), ``groups`` (the methods that
@@ -138,14 +139,14 @@ def bench_methods(
         load_detector(name, backbone=loaded, image_size=image_size, seed=seed, untrained=True)
         for name in dict.fromkeys(methods)
     ]
-    samples = draw_samples(images, detectors[0].recipe.image_size, seed)
+    samples = example_samples(host, images)
     plans = [[detector] for detector in detectors]
     if len(detectors) > 1:
         plans.append(detectors)
     meter = Meter(loaded.device)
     runs = best_runs(plans, samples, repeats, meter)
     return {
-        "backbone": backbone,
+        "backbone": loaded.card.name,
         "image_sizes": sorted({detector.recipe.image_size for detector in detectors}),
         "device": str(loaded.device),
         "dtype": loaded.native_profile.dtype,
@@ -157,12 +158,6 @@ def bench_methods(
         "groups": [_names(group) for group in group_by_pass(detectors)],
         "rows": rows(plans, runs, images),
     }
-
-
-def draw_samples(count: int, size: int, seed: int) -> list[Sample]:
-    """Draw images with and without defects."""
-    side = min(max(size, SMALLEST), LARGEST)
-    return [Sample(generate(seed, index, size=side).image) for index in range(count)]
 
 
 def best_runs(

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from zsad.errors import InputError
 from zsad.evaluation.cases import Case, write_case
 from zsad.files import atomic_write, check_writable, write_json
-from zsad.recipe import Display
+from zsad.recipe.recipes import Display
 
 LEFT_OVER = re.compile(r"\.[0-9a-f]{16}\.tmp")
 """Names of the temporary files of :func:`zsad.files.atomic_write`."""

@@ -1,1 +1,4 @@
-"""Training: auxiliary training of methods, and of the embedded backbone."""
+"""Auxiliary training of methods: examples, frozen-feature cache, trainer, runs, generators' protocol.
+
+Imports :mod:`zsad.detect`, :mod:`zsad.weights`, :mod:`zsad.data` and what those may import.
+"""

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from zsad.host import Host
-from zsad.imports import load_object
-from zsad.resolution import validated_options
-from zsad.specs import GeneratorLevel
+from zsad.plugin.host import Host
+from zsad.plugin.imports import load_object
+from zsad.plugin.specs import GeneratorLevel
+from zsad.recipe.resolution import validated_options
 
 if TYPE_CHECKING:
     import torch

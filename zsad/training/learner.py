@@ -7,14 +7,15 @@ from fnmatch import fnmatchcase
 
 from torch import Tensor, nn
 
-from zsad.card import TrainedOn, WeightsCard
+from zsad.backbones.card import TrainedOn
 from zsad.data.dataset import Dataset
-from zsad.detector import Detector, backbone_facts
+from zsad.detect.detector import Detector, backbone_facts
 from zsad.errors import InputError
-from zsad.host import Host
-from zsad.recipe import merged, validate_recipe
-from zsad.resolution import resolve_recipe
-from zsad.training.plan import Training
+from zsad.plugin.host import Host
+from zsad.recipe.recipes import merged, validate_recipe
+from zsad.recipe.resolution import resolve_recipe
+from zsad.recipe.training import Training
+from zsad.weights.card import WeightsCard
 
 REACHED = ("attention_refiner", "feature_adapter", "prompt_learner", "prompt_conditioner", "scorer")
 """The kinds of parts that stand before the scores that the losses see."""
@@ -144,7 +145,7 @@ def adapter_of(detector: Detector) -> dict[str, nn.Parameter]:
     """Return the parameters of the adapter that the backbone carries, ``adapter.vision.blocks...``."""
     if detector.backbone.adapter is None:
         return {}
-    from zsad.backbones.adapter.lora import adapter_parameters  # PEFT takes seconds to import
+    from zsad.weights.adapter.lora import adapter_parameters  # PEFT takes seconds to import
 
     return {f"adapter.{name}": value for name, value in adapter_parameters(detector.backbone).items()}
 
@@ -163,7 +164,7 @@ def weights_card(detector: Detector, trained_on: Sequence[TrainedOn]) -> Weights
     recipe = detector.recipe
     profile, text_adapter = recipe.profile.binding(), None
     if detector.backbone.adapter is not None:
-        from zsad.backbones.adapter.lora import adapter_hashes
+        from zsad.weights.adapter.lora import adapter_hashes
 
         hashes = adapter_hashes(detector.backbone)
         profile["adapter"], text_adapter = hashes.get("vision"), hashes.get("text")

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zsad.detector import Detector
-from zsad.encoding import run_pass
+from zsad.detect.detector import Detector
+from zsad.detect.passes import run_pass
 from zsad.training.batches import Batch
 from zsad.training.examples import ExampleSource
 from zsad.training.reading import ExampleReader

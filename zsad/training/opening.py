@@ -16,9 +16,9 @@ from zsad.data.folders import images_in, is_normal
 from zsad.data.nouns import noun_of
 from zsad.data.spec import open_dataset, parse_spec
 from zsad.errors import InputError, nearest
-from zsad.host import Host
-from zsad.options import Options
-from zsad.recipe import first_problem
+from zsad.plugin.host import Host
+from zsad.plugin.options import Options
+from zsad.recipe.recipes import first_problem
 from zsad.training.generators import FeatureGenerator, LoadedGenerator, load_generator
 from zsad.training.mosaic import MosaicExamples, MosaicLabel
 from zsad.training.posterior import PosteriorOptions

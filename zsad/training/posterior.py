@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from zsad.errors import InputError
-from zsad.options import Options
+from zsad.plugin.options import Options
 
 Array = npt.NDArray[np.float64]
 

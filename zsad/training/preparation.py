@@ -8,11 +8,12 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
-from zsad.data.samples import cache_folder
-from zsad.detector import Detector, load_detector
+from zsad.detect.detector import Detector
+from zsad.detect.loading import load_detector
 from zsad.errors import InputError
-from zsad.files import check_writable
-from zsad.host import Host
+from zsad.files import cache_folder, check_writable
+from zsad.plugin.host import Host
+from zsad.recipe.training import Training
 from zsad.training.batches import BatchSource
 from zsad.training.cache.build import frozen_image_side, open_cache
 from zsad.training.cache.key import StoredPrecision
@@ -21,13 +22,12 @@ from zsad.training.examples import ExampleSource
 from zsad.training.learner import adapter_of, lineage
 from zsad.training.live import LiveFeatures
 from zsad.training.opening import HEADS, open_feature_generator, open_sources, open_weighting, with_mosaics
-from zsad.training.plan import Training
 from zsad.training.posterior import PosteriorOptions
 from zsad.training.processes import local_device
 from zsad.training.run import ADAPTER, WEIGHTS, Run, Setup
 from zsad.training.trainer import Precision
 from zsad.training.weighting import PosteriorWeights
-from zsad.weights import WeightsSource
+from zsad.weights.loading import WeightsSource
 
 LARGEST_SEED = 2**63 - 1
 """Torch takes no larger ones on every device."""
@@ -41,7 +41,7 @@ class Wishes:
         method: Name of the method.
         data: Datasets, ``[NAME:]LAYOUT=PATH[:CLASS,CLASS]``.
         folder: Where the run keeps its files.
-        backbone: Name of the backbone.
+        backbone: Name of the backbone, or None for the default one.
         weights: Learned weights to begin with, or None for fresh ones.
         adapter: ``lora`` for an adapter of the backbone's towers.
         generator: Name of a generator of anomalies, or None.
@@ -62,7 +62,7 @@ class Wishes:
     method: str
     data: Sequence[str]
     folder: Path
-    backbone: str = "mini"
+    backbone: str | None = None
     weights: WeightsSource | None = None
     adapter: Literal["lora"] | None = None
     generator: str | None = None
@@ -185,7 +185,7 @@ def _with_adapter(detector: Detector) -> Training:
 
 def _adapter(wishes: Wishes, overrides: list[str]) -> tuple[object, list[str]]:
     """Return the options of the adapter, or None, and the overrides that are left."""
-    from zsad.backbones.adapter.options import PREFIX, adapter_options
+    from zsad.weights.adapter.options import PREFIX, adapter_options
 
     options, rest = adapter_options(overrides)
     if wishes.adapter is None and len(rest) != len(overrides):
@@ -195,12 +195,12 @@ def _adapter(wishes: Wishes, overrides: list[str]) -> tuple[object, list[str]]:
 
 
 def _load(wishes: Wishes, overrides: Sequence[str], adapter: object, host: Host) -> Detector:
-    from zsad.backbones.adapter.options import LoraOptions
     from zsad.backbones.loading import load_backbone
+    from zsad.weights.adapter.options import LoraOptions
 
-    backbone = load_backbone(wishes.backbone, local_device(wishes.device), wishes.dtype)
+    backbone = load_backbone(wishes.backbone, local_device(wishes.device), wishes.dtype, host=host)
     if isinstance(adapter, LoraOptions):
-        from zsad.backbones.adapter.lora import adapt_backbone  # PEFT takes seconds to import
+        from zsad.weights.adapter.lora import adapt_backbone  # PEFT takes seconds to import
 
         backbone = adapt_backbone(backbone, adapter, wishes.seed)
     return load_detector(

@@ -10,12 +10,12 @@ import numpy.typing as npt
 
 from zsad.data.loading import ItemLoader
 from zsad.data.masks import resize_mask
-from zsad.data.preprocess import InputForm, to_tensor
-from zsad.detector import Detector
+from zsad.data.preprocess import to_tensor
+from zsad.data.reading import NO_PIXELS
+from zsad.detect.detector import Detector
 from zsad.errors import ZsadError
-from zsad.evaluation.reading import NO_PIXELS
 from zsad.training.examples import ExampleSource
-from zsad.values import Sample
+from zsad.values import InputForm, Sample
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ from typing import Any
 
 from torch import Tensor
 
-from zsad.card import TrainedOn
-from zsad.card_text import write_card_markdown
-from zsad.detector import Detector
+from zsad.backbones.card import TrainedOn
+from zsad.detect.detector import Detector
 from zsad.errors import InputError
-from zsad.host import Host
+from zsad.plugin.host import Host
+from zsad.recipe.training import Training
 from zsad.training.batches import BatchSource
 from zsad.training.cache.key import StoredPrecision
 from zsad.training.checkpoint import load_checkpoint, save_checkpoint
@@ -29,10 +29,10 @@ from zsad.training.learner import (
     stage_detector,
     weights_card,
 )
-from zsad.training.plan import Training
 from zsad.training.processes import Processes
 from zsad.training.trainer import Epoch, Precision, Trainer, autocast, stage_losses
-from zsad.weights import save_weights
+from zsad.weights.card_text import write_card_markdown
+from zsad.weights.loading import save_weights
 
 WEIGHTS, CURVE, ADAPTER = "weights.safetensors", "curve.svg", "adapter"
 
@@ -162,7 +162,7 @@ class Run:
     def _restore(self, learning: Detector, trainer: Trainer, kept: Mapping[str, Any]) -> None:
         load_learned(learning, kept["learned"])
         if kept["adapter"] is not None:
-            from zsad.backbones.adapter.lora import load_adapter_state  # PEFT takes seconds to import
+            from zsad.weights.adapter.lora import load_adapter_state  # PEFT takes seconds to import
 
             load_adapter_state(learning.backbone, kept["adapter"])
         trainer.restore(kept["trainer"])
@@ -191,7 +191,7 @@ class Run:
             save_weights(path, state, weights_card(self.detector, self._setup.trained_on))
             write_card_markdown(path)
         if self.detector.backbone.adapter is not None:
-            from zsad.backbones.adapter.lora import save_adapter
+            from zsad.weights.adapter.lora import save_adapter
 
             method, seen = self.detector.recipe.method, self._setup.trained_on
             save_adapter(self.detector.backbone, self.folder / ADAPTER, method=method, trained_on=seen)
@@ -256,6 +256,6 @@ def identity(detector: Detector, setup: Setup) -> dict[str, Any]:
 def _adapter_state(detector: Detector) -> dict[str, Tensor] | None:
     if detector.backbone.adapter is None:
         return None
-    from zsad.backbones.adapter.lora import adapter_state
+    from zsad.weights.adapter.lora import adapter_state
 
     return adapter_state(detector.backbone)

@@ -15,7 +15,7 @@ from zsad.data.fingerprint import manifest_hash
 from zsad.data.images import read_image
 from zsad.data.masks import mask_of
 from zsad.errors import InputError, ZsadError
-from zsad.imports import cause
+from zsad.plugin.imports import cause
 from zsad.training.examples import Example, ExampleSource
 from zsad.training.generators import Image, LoadedGenerator, Mask
 from zsad.values import Sample

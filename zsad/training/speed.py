@@ -12,32 +12,34 @@ import torch
 
 from zsad.backbones.clip import ClipBackbone
 from zsad.backbones.loading import load_backbone
-from zsad.data.procedural.generation import LARGEST, SMALLEST, generate
-from zsad.detector import Detector, load_detector
-from zsad.host import Host, get_host
+from zsad.data.examples import example_dataset
+from zsad.detect.detector import Detector
+from zsad.detect.loading import load_detector
+from zsad.plugin.host import Host, get_host
+from zsad.recipe.recipes import starters
 from zsad.training.batches import BatchSource
 from zsad.training.cache.build import open_cache
 from zsad.training.examples import Example
 from zsad.training.learner import learned_parameters, stage_detector
 from zsad.training.live import LiveFeatures
+from zsad.training.sources import DatasetExamples
 from zsad.training.trainer import Epoch, Trainer
-from zsad.values import Sample
 
 MIB = 2**20
 
 
-class DrawnExamples:
-    """Drawn objects with and without defects, held in memory.
+class HeldExamples:
+    """The example images with and without defects, held in memory; beyond their number they come again.
 
     Attributes:
-        key: Says how they were drawn.
+        key: Says which they are.
     """
 
-    def __init__(self, count: int, size: int, seed: int) -> None:
-        side = min(max(size, SMALLEST), LARGEST)
-        drawn = [generate(seed, index, size=side) for index in range(count)]
-        self._examples = [Example(Sample(d.image), d.mask, bool(d.mask.any())) for d in drawn]
-        self.key = f"drawn {count} {side} {seed}"
+    def __init__(self, host: Host, count: int) -> None:
+        source = DatasetExamples([example_dataset(host)])
+        step = max(1, len(source) // count)
+        self._examples = [source[place * step % len(source)] for place in range(count)]
+        self.key = f"{source.key} {count}"
 
     def __len__(self) -> int:
         return len(self._examples)
@@ -47,9 +49,9 @@ class DrawnExamples:
 
 
 def bench_train(
-    method: str,
+    method: str | None = None,
     *,
-    backbone: str,
+    backbone: str | None = None,
     image_size: int | None = None,
     device: str = "auto",
     dtype: str = "float32",
@@ -58,17 +60,17 @@ def bench_train(
 ) -> dict[str, Any]:
     """Train the first epoch of a method's first stage twice from the same start.
 
-    The images are drawn beforehand and held in memory, so that reading them costs the epoch without a cache
+    The images are read beforehand and held in memory, so that reading them costs the epoch without a cache
     nothing. The clock of the epoch from the cache does not count filling it, which is reported by itself.
 
     Args:
-        method: Name of a method that learns, with an image side that does not.
+        method: Name of a method that learns, with an image side that does not; by default one for newcomers.
         backbone: Name of the backbone.
         image_size: Side of the square input; the method's own if None.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         dtype: Of the frozen towers.
-        images: Number of drawn images.
-        seed: Seed of images, parameters and order.
+        images: Number of example images.
+        seed: Seed of parameters and order.
 
     Returns:
         What was measured with, and ``rows``: a row per source of features, with its losses; ``speedup`` is
@@ -78,10 +80,11 @@ def bench_train(
         InputError: Whatever does not exist or does not fit.
     """
     host = get_host()
+    method = method or starters(host)[-1]
     host.recipes.get(method)
     loaded = load_backbone(backbone, device, dtype)
     first = _detector(host, method, loaded, image_size, seed)
-    source = DrawnExamples(images, first.recipe.image_size, seed)
+    source = HeldExamples(host, images)
     with tempfile.TemporaryDirectory() as folder:
         begun = time.perf_counter()
         cache = open_cache(first, source, Path(folder))
@@ -106,7 +109,7 @@ def bench_train(
     rows = [_row("encoded anew", live, live), _row("from the cache", cached, live)]
     return {
         "method": method,
-        "backbone": backbone,
+        "backbone": loaded.card.name,
         "image_size": first.recipe.image_size,
         "device": str(loaded.device),
         "dtype": loaded.native_profile.dtype,

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from zsad.errors import InputError
+from zsad.recipe.training import Maps
 from zsad.training.batches import Batch
-from zsad.training.plan import Maps
 from zsad.values import Conditioning, Features, Scores, ScoreSet
 
 

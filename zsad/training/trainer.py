@@ -16,15 +16,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zsad.detector import Detector
+from zsad.detect.detector import Detector
 from zsad.errors import InputError, ZsadError
-from zsad.host import Host
-from zsad.imports import load_object
 from zsad.parts import TwoPhaseScorer
-from zsad.resolution import validated_options
+from zsad.plugin.host import Host
+from zsad.plugin.imports import load_object
+from zsad.recipe.resolution import validated_options
+from zsad.recipe.training import Training, chosen_losses
 from zsad.training.batches import Batch, BatchSource
 from zsad.training.generators import FeatureGenerator
-from zsad.training.plan import Training, chosen_losses
 from zsad.training.processes import Processes
 from zsad.training.step import Step
 

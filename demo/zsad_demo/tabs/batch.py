@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from zsad.errors import InputError
-from zsad.recipe import Display
+from zsad.recipe.recipes import Display
 from zsad_demo import markup
 from zsad_demo.answers import Question
 from zsad_demo.batch import LIMITS, Batch, run_batch, write_files

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from zsad.errors import InputError
-from zsad.recipe import Display
+from zsad.recipe.recipes import Display
 from zsad_demo import markup
 from zsad_demo.comparison import MOST, Comparison, compare, compared
 from zsad_demo.drawing import overlay_picture

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import gradio as gr
 
-from zsad.host import Host
-from zsad.imports import cause, load_object
-from zsad.registry import Claim
-from zsad.specs import DemoTabSpec
+from zsad.plugin.host import Host
+from zsad.plugin.imports import cause, load_object
+from zsad.plugin.registry import Claim
+from zsad.plugin.specs import DemoTabSpec
 from zsad_demo import markup
 from zsad_demo.engine import Engine
 

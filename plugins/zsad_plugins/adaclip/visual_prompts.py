@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from zsad.backbones.streams import InjectedTokens, VisionRequest
 from zsad.parts import BuildContext
-from zsad.plain_taps import tap_requests
+from zsad.streams import InjectedTokens, VisionRequest, tap_requests
 from zsad.values import Features
 from zsad_plugins.adaclip.hybrid import HybridPrompts
 from zsad_plugins.adaclip.options import VisualPromptOptions

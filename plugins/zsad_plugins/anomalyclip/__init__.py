@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from zsad.hookspecs import hookimpl
-from zsad.specs import PartSpec, RecipeSpec
+from zsad.plugin.hookspecs import hookimpl
+from zsad.plugin.specs import PartSpec, RecipeSpec
 
 zsad_api = 1
 
@@ -32,4 +32,5 @@ def zsad_recipes() -> Iterator[RecipeSpec]:
         "anomalyclip",
         "zsad_plugins.anomalyclip:recipe.yaml",
         converter="zsad_plugins.anomalyclip.convert:convert",
+        starter=3,
     )

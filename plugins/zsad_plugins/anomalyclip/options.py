@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from zsad.backbones.profiles import Depth, DepthValue
-from zsad.options import Options
+from zsad.plugin.options import Options
+from zsad.recipe.profiles import Depth, DepthValue
 
 
 class PromptOptions(Options):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from zsad.hookspecs import hookimpl
-from zsad.specs import RecipeSpec
+from zsad.plugin.hookspecs import hookimpl
+from zsad.plugin.specs import RecipeSpec
 
 zsad_api = 1
 
@@ -13,5 +13,5 @@ zsad_api = 1
 @hookimpl
 def zsad_recipes() -> Iterator[RecipeSpec]:
     """Yield the baseline, with plain and with v-v attention."""
-    yield RecipeSpec("clip-baseline", "zsad_plugins.clip_baseline:recipe.yaml")
+    yield RecipeSpec("clip-baseline", "zsad_plugins.clip_baseline:recipe.yaml", starter=1)
     yield RecipeSpec("clip-baseline@vv", "zsad_plugins.clip_baseline:vv.yaml")

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from zsad.backbones.profiles import Depth, DepthValue
-from zsad.options import Options
+from zsad.plugin.options import Options
+from zsad.recipe.profiles import Depth, DepthValue
 
 TrainingSet = Literal["visa", "mvtec"]
 

@@ -13,10 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from zsad.backbones.block import BlockState
-from zsad.backbones.streams import SelfAttention, Stream, TokenRequest, VisionRequest
 from zsad.errors import InputError
 from zsad.parts import BuildContext
+from zsad.streams import BlockState, SelfAttention, Stream, TokenRequest, VisionRequest
 from zsad.values import Grid
 from zsad_plugins.crane.options import DAttentionOptions, EAttentionOptions
 

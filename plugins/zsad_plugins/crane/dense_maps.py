@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from zsad.data.preprocess import InputForm, to_tensor
+from zsad.data.preprocess import to_tensor
 from zsad.errors import InputError, ZsadError
 from zsad.parts import BuildContext
-from zsad.values import Sample
+from zsad.values import InputForm, Sample
 from zsad_plugins.crane.options import Dinov2Options, StemOptions
 
 if TYPE_CHECKING:
     from zsad.backbones.dinov2 import DinoV2
-    from zsad.backbones.mini_stem import ConvolutionalStem
+    from zsad_plugins.mini.stem import ConvolutionalStem
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -60,7 +60,7 @@ class StemMaps:
     """Features of ``mini``'s frozen convolutional stem, for where no DINOv2 is at hand."""
 
     def __init__(self, stem: ConvolutionalStem, centre: bool, context: BuildContext) -> None:
-        from zsad.backbones.mini_stem import MEAN, STD, STRIDE
+        from zsad_plugins.mini.stem import MEAN, STD, STRIDE
 
         self.stem, self.centre, self.device = stem, centre, context.device
         self.form = InputForm(context.image_size // context.patch_size * STRIDE, MEAN, STD)
@@ -81,7 +81,7 @@ def _dinov2(model: str, device: torch.device) -> DinoV2:
 
 @lru_cache(maxsize=2)
 def _stem(device: torch.device) -> ConvolutionalStem:
-    from zsad.backbones.mini import read_mini
+    from zsad_plugins.mini.backbone import read_mini
 
     return read_mini()[0].stem.to(device)
 

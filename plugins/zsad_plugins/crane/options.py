@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from zsad.backbones.profiles import Depth, DepthValue
-from zsad.options import Options
+from zsad.plugin.options import Options
+from zsad.recipe.profiles import Depth, DepthValue
 
 
 class Dinov2Options(Options):

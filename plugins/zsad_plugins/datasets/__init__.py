@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from zsad.hookspecs import hookimpl
-from zsad.specs import DatasetSpec
+from zsad.plugin.hookspecs import hookimpl
+from zsad.plugin.specs import DatasetSpec
 
 zsad_api = 1
 
@@ -24,13 +24,3 @@ def zsad_datasets() -> Iterator[DatasetSpec]:
     for name, summary in _SUMMARIES.items():
         yield DatasetSpec(name, f"zsad_plugins.datasets.{name}:read", summary)
     yield DatasetSpec("btad", "zsad_plugins.datasets.mvtec:read", "BTAD: as mvtec, with folders ok and ko")
-    yield DatasetSpec(
-        "samples",
-        "zsad_plugins.datasets.samples:read_samples",
-        "drawn images of objects and defects that no training here has seen; needs no path",
-    )
-    yield DatasetSpec(
-        "procedural",
-        "zsad_plugins.datasets.samples:read_procedural",
-        "drawn images of the objects and defects that mini was trained on, to learn from; needs no path",
-    )

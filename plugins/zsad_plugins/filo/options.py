@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from zsad.backbones.profiles import DepthValue
-from zsad.options import Options
+from zsad.plugin.options import Options
+from zsad.recipe.profiles import DepthValue
 
 STATES = "zsad_prompts:filo/states.yaml"
 PHRASES = "zsad_prompts:filo/phrases.yaml"

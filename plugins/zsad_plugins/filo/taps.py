@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from zsad.backbones.profiles import Stage
-from zsad.backbones.streams import SelfAttention, Stream, TokenRequest, VisionRequest
 from zsad.errors import InputError
 from zsad.parts import BuildContext
+from zsad.streams import SelfAttention, Stream, TokenRequest, VisionRequest
+from zsad.values import Stage
 from zsad_plugins.filo.options import TapOptions
 
 ORDINARY, LOCAL = "ordinary", "local"

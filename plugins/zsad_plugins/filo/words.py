@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from zsad.errors import InputError, ZsadError
-from zsad.imports import read_resource
+from zsad.plugin.imports import read_resource
 from zsad_plugins.filo.options import PHRASES
 
 Words = Annotated[tuple[str, ...], Field(min_length=1)]

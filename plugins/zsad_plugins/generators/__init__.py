@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from zsad.hookspecs import hookimpl
-from zsad.specs import GeneratorSpec
+from zsad.plugin.hookspecs import hookimpl
+from zsad.plugin.specs import GeneratorSpec
 
 zsad_api = 1
 
@@ -38,12 +38,6 @@ def zsad_generators() -> Iterator[GeneratorSpec]:
         factory=f"{_HERE}.draem:Draem",
         options=f"{_HERE}.options:DraemOptions",
         summary="foreign textures mixed into the image where Perlin noise is high",
-    )
-    yield GeneratorSpec(
-        name="procedural",
-        factory=f"{_HERE}.procedural:PaintedDefects",
-        options=f"{_HERE}.options:PaintedDefectsOptions",
-        summary="scratches, cracks, stains, dents and other drawn defects painted on the image",
     )
     yield GeneratorSpec(
         name="feature-noise",

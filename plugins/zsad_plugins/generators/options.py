@@ -7,26 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from zsad.errors import nearest
-from zsad.options import Options
-
-DEFECTS = (
-    "scratch",
-    "crack",
-    "wrinkle",
-    "stain",
-    "discoloration",
-    "corrosion",
-    "abrasion",
-    "contamination",
-    "blob",
-    "hole",
-    "pits",
-    "dent",
-    "chip",
-    "bent",
-)
-"""The drawn defects that need no more of a scene than a picture, without those kept out of all training."""
+from zsad.plugin.options import Options
 
 
 def _shares(bounds: tuple[float, float]) -> tuple[float, float]:
@@ -39,13 +20,6 @@ def _positive(bounds: tuple[float, float]) -> tuple[float, float]:
     if not 0 < bounds[0] <= bounds[1]:
         raise ValueError("two numbers above 0 are wanted, the smaller one first")
     return bounds
-
-
-def _known(defects: tuple[str, ...]) -> tuple[str, ...]:
-    for name in defects:
-        if name not in DEFECTS:
-            raise ValueError(f"there is no '{name}'{nearest(name, DEFECTS)} (known: {', '.join(DEFECTS)})")
-    return defects
 
 
 Shares = Annotated[tuple[float, float], AfterValidator(_shares)]
@@ -109,15 +83,6 @@ class DraemOptions(ImageOptions):
     """Exponent of the finest noise: 2^0 to 2^octaves cells across each axis."""
     augmentations: int = Field(3, ge=0, le=10)
     """How many of ten changes of colour and angle a texture gets."""
-
-
-class PaintedDefectsOptions(ImageOptions):
-    """Options of ``procedural``."""
-
-    defects: Annotated[tuple[str, ...], AfterValidator(_known)] = Field(DEFECTS, min_length=1)
-    """Types of defects, each equally likely."""
-    resolution: int = Field(256, ge=64, le=1024)
-    """Longest side at which a defect is drawn, in pixels; larger images get the enlarged change."""
 
 
 class FeatureNoiseOptions(Options):

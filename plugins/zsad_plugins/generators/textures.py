@@ -12,12 +12,12 @@ import numpy as np
 from PIL import Image as Pillow
 
 from zsad.data.images import find_images, read_image
-from zsad.data.procedural.canvas import Canvas, whole
-from zsad.data.procedural.materials import hard, metal, soft
-from zsad.data.procedural.scene import Surface
-from zsad.data.procedural.source import drawing_hash
 from zsad.errors import InputError
 from zsad.training.generators import Image
+from zsad_plugins.drawn.procedural.canvas import Canvas, whole
+from zsad_plugins.drawn.procedural.materials import hard, metal, soft
+from zsad_plugins.drawn.procedural.scene import Surface
+from zsad_plugins.drawn.procedural.source import drawing_hash
 
 MATERIALS: tuple[Callable[[np.random.Generator, Canvas], Surface], ...] = (
     hard.wood,

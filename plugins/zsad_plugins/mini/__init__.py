@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from zsad.hookspecs import hookimpl
-from zsad.specs import BackboneSpec
+from zsad.plugin.hookspecs import hookimpl
+from zsad.plugin.specs import BackboneSpec
 
 zsad_api = 1
 
@@ -15,12 +15,13 @@ def zsad_backbones() -> Iterator[BackboneSpec]:
     """Yield ``mini`` and its untrained control."""
     yield BackboneSpec(
         name="mini",
-        factory="zsad.backbones.mini:load",
+        factory="zsad_plugins.mini.backbone:load",
         summary="a small CLIP trained by zsad on procedural images; ships in the wheel, works offline",
-        card="zsad.backbones:mini.md",
+        card="zsad_plugins.mini:README.md",
+        default=True,
     )
     yield BackboneSpec(
         name="mini-random",
-        factory="zsad.backbones.mini:load_random",
+        factory="zsad_plugins.mini.backbone:load_random",
         summary="mini's stem under towers that learned nothing: the control for figures on mini",
     )

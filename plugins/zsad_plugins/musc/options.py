@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from zsad.options import Options
+from zsad.plugin.options import Options
 
 
 def _odd(side: int) -> int:

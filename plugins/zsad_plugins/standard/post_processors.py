@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from zsad.detect.smoothing import gaussian_blur
 from zsad.errors import InputError
 from zsad.parts import BuildContext
-from zsad.smoothing import gaussian_blur
 from zsad.values import ABNORMAL, NORMAL, Features, Scores, ScoreSet
 from zsad_plugins.standard.options import FuseOptions, GaussianOptions, UpsampleOptions
 

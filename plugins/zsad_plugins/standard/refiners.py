@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from zsad.backbones.streams import SelfAttention, Stream, VisionRequest
 from zsad.parts import BuildContext
-from zsad.plain_taps import tap_requests
+from zsad.streams import SelfAttention, Stream, VisionRequest, tap_requests
 from zsad_plugins.standard.options import SelfAttentionOptions
 
 

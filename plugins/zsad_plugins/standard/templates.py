@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from zsad.backbones.text import TextTower
 from zsad.errors import InputError
-from zsad.imports import read_resource
 from zsad.parts import BuildContext
+from zsad.plugin.imports import read_resource
 from zsad.values import ABNORMAL, NORMAL, Prompts, Reduction
 from zsad_plugins.standard.options import TemplatesOptions
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from zsad.hookspecs import hookimpl
-from zsad.specs import PartSpec, RecipeSpec
+from zsad.plugin.hookspecs import hookimpl
+from zsad.plugin.specs import PartSpec, RecipeSpec
 
 zsad_api = 1
 
@@ -45,6 +45,6 @@ def zsad_parts() -> Iterator[PartSpec]:
 @hookimpl
 def zsad_recipes() -> Iterator[RecipeSpec]:
     """Yield the paper's method and two third-party readings of it."""
-    yield RecipeSpec("winclip", "zsad_plugins.winclip:recipe.yaml")
+    yield RecipeSpec("winclip", "zsad_plugins.winclip:recipe.yaml", starter=2)
     yield RecipeSpec("winclip@caoyunkang", "zsad_plugins.winclip:caoyunkang.yaml")
     yield RecipeSpec("winclip@anomalib", "zsad_plugins.winclip:anomalib.yaml")

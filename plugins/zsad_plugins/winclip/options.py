@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from zsad.options import Options
+from zsad.plugin.options import Options
 
 
 class WindowOptions(Options):

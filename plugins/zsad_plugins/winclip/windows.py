@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from zsad.backbones.streams import VisionRequest, WindowRequest
 from zsad.parts import BuildContext
+from zsad.streams import VisionRequest, WindowRequest
 from zsad_plugins.winclip.options import WindowOptions
 
 

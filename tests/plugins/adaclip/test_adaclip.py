@@ -12,12 +12,13 @@ import torch.nn.functional as F
 from pydantic import ValidationError
 
 from zsad.backbones.clip import ClipBackbone
-from zsad.data.procedural import generate
-from zsad.detector import Detector, load_detector
+from zsad.detect.detector import Detector
+from zsad.detect.loading import load_detector
 from zsad.errors import InputError
 from zsad.values import Sample
 from zsad_plugins.adaclip.convert import convert
 from zsad_plugins.adaclip.options import VisualPromptOptions
+from zsad_plugins.drawn.procedural import generate
 
 Load = Callable[..., Detector]
 

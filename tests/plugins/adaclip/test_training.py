@@ -19,10 +19,11 @@ from tests.training.stages import First, copied, first_step, learn, loads_back
 from zsad.backbones.clip import ClipBackbone
 from zsad.backbones.loading import load_backbone
 from zsad.data.dataset import Dataset
-from zsad.detector import Detector, load_detector
-from zsad.encoding import run_pass
-from zsad.host import get_host
-from zsad.recipe import load_recipe
+from zsad.detect.detector import Detector
+from zsad.detect.loading import load_detector
+from zsad.detect.passes import run_pass
+from zsad.plugin.host import get_host
+from zsad.recipe.recipes import load_recipe
 from zsad.training.learner import learned_parameters, learned_state
 from zsad.training.live import LiveFeatures
 from zsad.training.sources import DatasetExamples

@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 
 from zsad.backbones.clip import ClipBackbone
-from zsad.detector import Detector, load_detector
+from zsad.detect.detector import Detector
+from zsad.detect.loading import load_detector
 from zsad.errors import InputError
 from zsad.values import Sample
 from zsad_plugins.aprilgan.convert import convert

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from zsad.checkpoints import convert_checkpoint
 from zsad.errors import InputError
-from zsad.host import get_host
+from zsad.plugin.host import get_host
 from zsad.values import Conditioning, Features, Grid, TokenSet, Windows
+from zsad.weights.checkpoints import convert_checkpoint
 from zsad_plugins.cops.options import ScorerOptions
 from zsad_plugins.cops.scorer import PrototypeWeightedScorer, min_max, nearest_distance
 from zsad_plugins.cops.tokens import NeighbourPooling

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from zsad.errors import InputError
-from zsad.host import get_host
+from zsad.plugin.host import get_host
 from zsad.values import ABNORMAL, NORMAL, DeepPrompts
 
 

@@ -13,11 +13,11 @@ from tests.training import slow
 from tests.training.slow import array, unit
 from tests.training.stages import First, copied, first_step, learn, loads_back
 from zsad.errors import InputError
-from zsad.host import get_host
-from zsad.recipe import load_recipe
+from zsad.plugin.host import get_host
+from zsad.recipe.recipes import load_recipe
+from zsad.recipe.training import Maps
 from zsad.training.learner import carry, learned_state, stage_detector
 from zsad.training.losses import focal
-from zsad.training.plan import Maps
 from zsad.training.step import Step
 from zsad_plugins.cops.convert import convert
 from zsad_plugins.cops.losses import centre

@@ -13,7 +13,8 @@ from safetensors.torch import save_file
 from tests.parity.synthetic import TINY_DINO, dino_state_dict
 from zsad.backbones.clip import ClipBackbone
 from zsad.backbones.loading import load_backbone
-from zsad.detector import Detector, load_detector
+from zsad.detect.detector import Detector
+from zsad.detect.loading import load_detector
 from zsad.values import Sample
 
 

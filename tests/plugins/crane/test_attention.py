@@ -8,8 +8,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from zsad.backbones.block import BlockState
-from zsad.backbones.streams import SelfAttention
+from zsad.backbones.block import BlockRun
+from zsad.streams import SelfAttention
 from zsad.values import Grid
 from zsad_plugins.crane.attention import DAttention, foreign_weights, on_grid
 
@@ -60,7 +60,7 @@ def test_values_come_from_where_they_are_said_to_come_from(tiny_backbone) -> Non
     # Two injected tokens stand behind nine patches.
     x = torch.randn(2, 1 + 9 + 2, width, generator=torch.Generator().manual_seed(1))
     maps = torch.randn(2, 3, 3, 5, generator=torch.Generator().manual_seed(2))
-    state = BlockState(block, x, Grid(3, 3), {"maps": maps}, Counter())
+    state = BlockRun(block, x, Grid(3, 3), {"maps": maps}, Counter())
     weights = torch.stack([reference(image) for image in maps.flatten(1, 2)])
     sources = {
         "attention": state.after_attention,

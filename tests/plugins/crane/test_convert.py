@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from tests.parity.synthetic import anomalyclip_checkpoint, crane_checkpoint
-from zsad.checkpoints import convert_checkpoint
-from zsad.detector import load_detector
+from zsad.detect.loading import load_detector
 from zsad.errors import InputError
-from zsad.host import get_host
+from zsad.plugin.host import get_host
+from zsad.weights.checkpoints import convert_checkpoint
 from zsad_plugins.crane.convert import convert
 
 OPTIONS = {"n_ctx": 12, "depth": 3, "t_n_ctx": 4}

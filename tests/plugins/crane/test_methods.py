@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from zsad.backbones.hub import hub_reachable
-from zsad.detector import load_detector
-from zsad.encoding import encode_together, group_by_pass
+from zsad.detect.loading import load_detector
+from zsad.detect.passes import encode_together, group_by_pass
 from zsad.errors import InputError, ZsadError
 
 INDEPENDENT = ("crane", "crane@image-prompt", "crane-plus@per-image", "crane-plus@stem")

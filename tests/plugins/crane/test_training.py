@@ -10,8 +10,8 @@ from tests.parity.synthetic import crane_checkpoint
 from tests.training import slow
 from tests.training.slow import array, unit
 from tests.training.stages import First, copied, first_step, learn, loads_back
-from zsad.host import get_host
-from zsad.recipe import load_recipe
+from zsad.plugin.host import get_host
+from zsad.recipe.recipes import load_recipe
 from zsad.training.learner import learned_state
 from zsad_plugins.crane.convert import convert
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from zsad.data.spec import open_dataset
-from zsad.host import get_host
-from zsad.imports import load_object
+from zsad.plugin.host import get_host
+from zsad.plugin.imports import load_object
 
 NAMES = ("btad", "folder", "manifest", "meta", "mvtec", "samples", "visa")
 

@@ -12,7 +12,8 @@ import torch
 
 from zsad.backbones.clip import ClipBackbone
 from zsad.backbones.loading import load_backbone
-from zsad.detector import Detector, load_detector
+from zsad.detect.detector import Detector
+from zsad.detect.loading import load_detector
 from zsad.values import Sample
 
 VOCABULARY = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", "a", "anomaly", "damage", "broken", "defect",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from zsad.checkpoints import convert_checkpoint
 from zsad.errors import InputError
-from zsad.host import get_host
+from zsad.plugin.host import get_host
+from zsad.weights.checkpoints import convert_checkpoint
 from zsad_plugins.filo.convert import convert
 from zsad_plugins.filo.mmci import KERNELS
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from zsad.encoding import encode_together
+from zsad.detect.passes import encode_together
+from zsad.detect.text_side import encode_prompts
 from zsad.errors import InputError
-from zsad.text_side import encode_prompts
 from zsad.values import Features
 
 BOXES = ("auxiliary=filo.no_boxes", "prompt_conditioner.without_box=center")

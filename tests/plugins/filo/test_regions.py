@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from zsad.data.procedural import generate
-from zsad.detector import load_detector
+from zsad.detect.loading import load_detector
 from zsad.errors import InputError
+from zsad_plugins.drawn.procedural import generate
 from zsad_plugins.filo.regions import in_boxes
 
 

@@ -11,8 +11,8 @@ from tests.parity.synthetic import filo_checkpoint
 from tests.training import slow
 from tests.training.slow import array, unit
 from tests.training.stages import copied, first_step, learn, loads_back
-from zsad.host import get_host
-from zsad.recipe import load_recipe
+from zsad.plugin.host import get_host
+from zsad.recipe.recipes import load_recipe
 from zsad.training.learner import learned_state, stage_detector
 from zsad_plugins.filo.convert import convert
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from zsad.host import get_host
+from zsad.plugin.host import get_host
 from zsad.training.generators import load_generator
 
 

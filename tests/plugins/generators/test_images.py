@@ -10,13 +10,13 @@ from PIL import Image
 from scipy import ndimage
 
 from tests.plugins.generators.images import generator, make, material, thing
-from zsad.data.procedural import HELD_OUT_DEFECTS, TRAINING_DEFECTS
 from zsad.errors import InputError
-from zsad.host import get_host
-from zsad_plugins.generators.options import DEFECTS
+from zsad.plugin.host import get_host
+from zsad_plugins.drawn.options import DEFECTS
+from zsad_plugins.drawn.procedural import HELD_OUT_DEFECTS, TRAINING_DEFECTS
 from zsad_plugins.generators.region import foreground_of
 
-NAMES = ("cutpaste", "scar", "nsa", "draem", "procedural")
+NAMES = ("procedural", "cutpaste", "scar", "nsa", "draem")
 FAINT = {"procedural": 12}
 """Largest change outside a mask, of 255, where it is not 0."""
 

@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from zsad.cli.main import main
-from zsad.detector import Detector, load_detector
+from zsad.detect.detector import Detector
+from zsad.detect.loading import load_detector
 from zsad.errors import InputError
-from zsad.host import get_host
-from zsad.recipe import load_recipe
+from zsad.plugin.host import get_host
+from zsad.recipe.recipes import load_recipe
 from zsad.values import Sample
 
 CLOSE = {"atol": 1e-5, "rtol": 1e-5}

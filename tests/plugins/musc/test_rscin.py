@@ -14,7 +14,7 @@ import torch.nn.functional as F
 
 from tests.evaluation.drawing import draw
 from zsad.cli.main import main
-from zsad.detector import load_detector
+from zsad.detect.loading import load_detector
 from zsad.errors import InputError
 from zsad.values import Features, Scores
 from zsad_plugins.musc.rscin import Rscin, min_max, neighbourhood_means

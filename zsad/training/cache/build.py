@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from zsad.detector import Detector
+from zsad.detect.detector import Detector
 from zsad.errors import InputError, ZsadError
 from zsad.files import check_writable, write_json
 from zsad.training.cache.filling import Filling

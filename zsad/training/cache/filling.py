@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from zsad.backbones.precision import DTYPES
-from zsad.detector import Detector
-from zsad.encoding import encode_together
+from zsad.detect.detector import Detector
+from zsad.detect.passes import encode_together
 from zsad.errors import ZsadError
 from zsad.training.cache.key import StoredPrecision, reading_of
 from zsad.training.cache.layout import Layout

@@ -17,9 +17,9 @@ from torch import nn
 
 from zsad import __version__
 from zsad.backbones.clip import state_digest
-from zsad.backbones.streams import TokenRequest, VisionRequest, WindowRequest
-from zsad.detector import Detector
+from zsad.detect.detector import Detector
 from zsad.errors import InputError
+from zsad.streams import TokenRequest, VisionRequest, WindowRequest
 
 FORMAT = 1
 """Counts up when the files of a cache change."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from zsad.hookspecs import hookimpl
-from zsad.specs import PartSpec
+from zsad.plugin.hookspecs import hookimpl
+from zsad.plugin.specs import PartSpec
 
 zsad_api = 1
 

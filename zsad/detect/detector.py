@@ -1,0 +1,332 @@
+"""A detector: a recipe made runnable. Encode once, ask often."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from zsad.backbones.clip import ClipBackbone, state_digest
+from zsad.backbones.text import TextTower
+from zsad.backbones.vision import VisionOutput, VisionTower
+from zsad.data.images import read_image
+from zsad.data.preprocess import to_tensor
+from zsad.detect.passes import encode_together
+from zsad.detect.plain_taps import PlainTaps
+from zsad.detect.scope import Scope
+from zsad.detect.text_side import TextSide
+from zsad.errors import InputError, ZsadError
+from zsad.parts import Auxiliary, BuildContext, Injector, TwoPhasePostProcessor, TwoPhaseScorer
+from zsad.plugin.imports import load_object
+from zsad.plugin.specs import PartKind
+from zsad.recipe.profiles import TowerProfile
+from zsad.recipe.resolution import BackboneFacts, ResolvedPart, ResolvedRecipe
+from zsad.streams import VisionRequest
+from zsad.values import Conditioning, Features, InputForm, Prediction, Sample, Scores, TokenSet
+from zsad.weights.card import WeightsCard
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    ImageLike = Sample | np.ndarray | Image.Image | str | Path
+
+
+class EncodeKey(NamedTuple):
+    """Methods that agree in these three are served by one pass."""
+
+    backbone: str
+    profile: TowerProfile
+    image_size: int
+
+
+class Detector(nn.Module):
+    """A method on a backbone. Its module state holds the parts' parameters only.
+
+    Attributes:
+        backbone: The frozen towers.
+        recipe: The resolved recipe.
+        parts: The built parts that are modules, by their key: the kind, or ``kind:name`` in list places.
+        cards: Card of the weights of each learned part.
+        seed: Seed that untrained parts were initialised from.
+    """
+
+    def __init__(self, backbone: ClipBackbone, recipe: ResolvedRecipe, *, seed: int = 0) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.recipe = recipe
+        self.seed = seed
+        self.cards: dict[str, WeightsCard] = {}
+        self.tower.check_image_size(recipe.image_size)
+        context = self._build_context()
+        self._built: dict[PartKind, list[Any]] = {}
+        self.parts = nn.ModuleDict()
+        for part in recipe.parts:
+            built = _build(part, context)
+            if isinstance(built, nn.Module):
+                self.parts[part.key] = built = built.to(backbone.device)
+            self._built.setdefault(part.kind, []).append(built)
+        plain = PlainTaps(recipe.blocks, recipe.recipe.readout.stage)
+        self._refiner: Any = self.part("attention_refiner") or plain
+        self._adapter = self.part("feature_adapter")
+        self._scorer = self.part("scorer")
+        self._request: VisionRequest = replace(
+            self._refiner.request(), cls_ln_post=recipe.recipe.readout.cls_ln_post
+        )
+        self.text_side = self._make_text_side()
+        self.eval()
+
+    def part(self, kind: PartKind) -> Any:
+        """Return the built part of a kind (the first of a list place), or None where there is none."""
+        return self._built.get(kind, [None])[0]
+
+    @property
+    def tower(self) -> VisionTower:
+        """The vision tower of this recipe's profile."""
+        return self.backbone.vision_tower(self.recipe.profile)
+
+    @property
+    def encode_key(self) -> EncodeKey:
+        """What decides whether another method can share this one's passes, in any process.
+
+        Where tokens are injected, it names their source: part, options and learned parameters.
+        """
+        profile, injector = self.recipe.profile, self.injector
+        if injector is not None:
+            (part,) = self.recipe.of_kind("attention_refiner")
+            state = injector.state_dict() if isinstance(injector, nn.Module) else {}
+            source = f"{part.spec.name} {part.options!r} {state_digest(state)}"
+            profile = profile.model_copy(update={"injected": source})
+        return EncodeKey(self.backbone.sha256, profile, self.recipe.image_size)
+
+    @property
+    def injector(self) -> Injector | None:
+        """The attention refiner, if it puts tokens of its own into the pass."""
+        return self._refiner if isinstance(self._refiner, Injector) else None
+
+    @property
+    def request(self) -> VisionRequest:
+        """What this method reads of a pass."""
+        return self._request
+
+    @property
+    def trained(self) -> bool:
+        """Whether learned weights, of parts or backbone, saw anomaly labels."""
+        learned = any(card.origin != "none" for card in self.cards.values())
+        return learned or self.backbone.card.saw_anomaly_labels
+
+    @property
+    def setting(self) -> str:
+        """The three axes of the setting."""
+        return self.recipe.setting(trained=self.trained)
+
+    def _build_context(self) -> BuildContext:
+        tower = self.tower
+        return BuildContext(
+            vision_width=tower.width,
+            embed_dim=tower.embed_dim,
+            depth=tower.depth,
+            patch_size=tower.patch_size,
+            image_size=self.recipe.image_size,
+            taps=self.recipe.blocks,
+            stage=self.recipe.recipe.readout.stage,
+            text=self._text_tower(),
+            device=self.backbone.device,
+            seed=self.seed,
+        )
+
+    def _text_tower(self) -> TextTower | None:
+        profile = self.recipe.text_profile
+        return None if profile is None else self.backbone.text_tower(profile)
+
+    def _make_text_side(self) -> TextSide | None:
+        learner, tower = self.part("prompt_learner"), self._text_tower()
+        if learner is None or tower is None:
+            return None
+        return TextSide(tower, learner, self.part("prompt_conditioner"))
+
+    def samples(
+        self, images: Sequence[ImageLike], class_name: str | Sequence[str] = "object"
+    ) -> list[Sample]:
+        """Wrap images (arrays, PIL images, paths) with their class nouns; a sample keeps its own.
+
+        Raises:
+            InputError: An image cannot be read, or the class nouns do not match the images in number.
+        """
+        names = _class_names(class_name, len(images))
+        return [_sample(image, name) for image, name in zip(images, names, strict=True)]
+
+    @property
+    def input_form(self) -> InputForm:
+        """What an image is brought to before the vision tower takes it."""
+        recipe = self.recipe
+        return InputForm(
+            recipe.image_size, self.backbone.mean, self.backbone.std, recipe.profile.image_resize
+        )
+
+    def tensor(self, samples: Sequence[Sample]) -> Tensor:
+        """Return the vision tower's input, [B, 3, S, S] on its device."""
+        form = self.input_form
+        prepared = [sample.tensors.get(form) for sample in samples]
+        stack = [
+            to_tensor(sample.image, *form) if tensor is None else tensor
+            for sample, tensor in zip(samples, prepared, strict=True)
+        ]
+        return torch.stack(stack).to(self.backbone.device)
+
+    def encode(self, images: Sequence[ImageLike], class_name: str | Sequence[str] = "object") -> Features:
+        """Run the vision side: one pass, and one before it where tokens are injected.
+
+        Args:
+            images: Arrays (RGB uint8 [H, W, 3]), PIL images, paths or samples.
+            class_name: Object noun of all images, or one per image.
+        """
+        return encode_together([self], self.samples(images, class_name))[0]
+
+    def auxiliary_parts(self) -> list[tuple[ResolvedPart, Auxiliary]]:
+        """Return the auxiliary parts with what they were resolved from."""
+        return list(zip(self.recipe.of_kind("auxiliary"), self._built.get("auxiliary", []), strict=True))
+
+    def features(
+        self,
+        output: VisionOutput,
+        samples: Sequence[Sample],
+        auxiliary: Mapping[str, Tensor],
+        prepass: Tensor | None = None,
+    ) -> Features:
+        """Turn what was read of a pass into this method's features, in float32."""
+        return Features(
+            tuple(_full_precision(entry) for entry in output.token_sets),
+            _float(output.image_feature),
+            tuple(sample.class_name for sample in samples),
+            self.recipe.image_size,
+            auxiliary,
+            prepass,
+        )
+
+    def adapt(self, features: Features) -> Features:
+        """Apply the feature adapter, where the method has one."""
+        adapted: Features = features if self._adapter is None else self._adapter(features)
+        return adapted
+
+    def condition(self, adapted: Features) -> Conditioning | None:
+        """Return the text side of a batch, or None for a method without text."""
+        return None if self.text_side is None else self.text_side(adapted)
+
+    def scope(self) -> Scope:
+        """Start a scope, over whose classes two-phase parts look."""
+        return Scope(self._scorer, self._built.get("post_processors", []))
+
+    @torch.no_grad()
+    def add(self, scope: Scope, features: Features) -> Prediction | None:
+        """Score a batch within a scope; None where the answer waits for the scope's end."""
+        adapted = self.adapt(features)
+        return scope.add(adapted, self.condition(adapted))
+
+    @torch.no_grad()
+    def finish(self, scope: Scope) -> Prediction | None:
+        """Return the answers that waited for the scope's end, or None where none did."""
+        return scope.finish()
+
+    @torch.no_grad()
+    def score(self, features: Features, class_name: str | Sequence[str] | None = None) -> Prediction:
+        """Score encoded images; for two-phase methods they are whole classes.
+
+        Args:
+            features: From :meth:`encode`.
+            class_name: Another object noun for all images, or one per image. Side inputs stay those of
+                the noun that the images were encoded with.
+
+        Raises:
+            InputError: The class nouns do not match the images in number.
+        """
+        if class_name is not None:
+            features = replace(features, class_names=tuple(_class_names(class_name, len(features))))
+        scope = self.scope()
+        prediction = self.add(scope, features)
+        if prediction is None:
+            prediction = self.finish(scope)
+        assert prediction is not None
+        return prediction
+
+    @torch.no_grad()
+    def stages(self, features: Features) -> list[tuple[str, Scores]]:
+        """Return the scores after the scorer and after each post-processor, by part name.
+
+        Two-phase parts take these images as their scope.
+        """
+        adapted = self.adapt(features)
+        parts = [*self.recipe.of_kind("scorer"), *self.recipe.of_kind("post_processors")]
+        steps = self.scope().steps(adapted, self.condition(adapted))
+        return [(part.spec.name, scores) for part, scores in zip(parts, steps, strict=True)]
+
+    def predict(self, images: Sequence[ImageLike], class_name: str | Sequence[str] = "object") -> Prediction:
+        """Encode and score: ``score`` [B] and ``anomaly_map`` [B, S, S]."""
+        return self.score(self.encode(images, class_name))
+
+
+def _build(part: ResolvedPart, context: BuildContext) -> Any:
+    """Build a part and check that it is what its plugin declares.
+
+    Raises:
+        InputError: An option does not fit the backbone.
+        ZsadError: The part is not of the form that its spec declares.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(context.seed)
+        try:
+            built = load_object(part.spec.factory)(part.options, context)
+        except InputError as error:
+            raise InputError(f"part '{part.spec.name}': {error}") from error
+    if isinstance(built, (TwoPhaseScorer, TwoPhasePostProcessor)) != part.spec.two_phase:
+        said = "has collect and finalize" if not part.spec.two_phase else "lacks collect and finalize"
+        raise ZsadError(f"part '{part.spec.name}' {said}, but declares two_phase={part.spec.two_phase}")
+    if part.spec.learnable and not isinstance(built, nn.Module):
+        raise ZsadError(f"part '{part.spec.name}' is declared learnable, but is no torch module")
+    return built
+
+
+def _class_names(given: str | Sequence[str], count: int) -> list[str]:
+    names = [given] * count if isinstance(given, str) else list(given)
+    if len(names) != count:
+        raise InputError(f"{count} images were given with {len(names)} class names")
+    return names
+
+
+def _sample(image: ImageLike, class_name: str) -> Sample:
+    if isinstance(image, Sample):
+        return image
+    if isinstance(image, (str, Path)):
+        return Sample(read_image(image), class_name, Path(image))
+    array = image if isinstance(image, np.ndarray) else np.asarray(image.convert("RGB"))
+    if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8:
+        raise InputError(
+            f"an image array has to be RGB uint8 [H, W, 3], not {array.dtype} {list(array.shape)}"
+        )
+    return Sample(array, class_name)
+
+
+def _float(tensor: Tensor) -> Tensor:
+    return tensor if tensor.dtype == torch.float64 else tensor.float()
+
+
+def _full_precision(entry: TokenSet) -> TokenSet:
+    class_token = None if entry.class_token is None else _float(entry.class_token)
+    return TokenSet(entry.name, _float(entry.tokens), entry.layout, entry.space, entry.block, class_token)
+
+
+def backbone_facts(backbone: ClipBackbone) -> BackboneFacts:
+    """Return what a recipe has to know of a loaded backbone."""
+    tower = backbone.vision_tower()
+    return BackboneFacts(
+        arch=backbone.arch,
+        depth=tower.depth,
+        image_size=tower.native_image_size,
+        profile=backbone.native_profile,
+        text_profile=backbone.native_text_profile,
+        capabilities=backbone.capabilities,
+    )

@@ -1,1 +1,0 @@
-"""Training of the embedded backbone: ``python -m zsad.training.mini --out FOLDER``."""

@@ -1,0 +1,88 @@
+"""Import authors' checkpoints: only tensors are read, never arbitrary objects."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from zsad.backbones.card import TrainedOn
+from zsad.errors import InputError
+from zsad.plugin.host import Host
+from zsad.plugin.imports import load_object
+from zsad.recipe.recipes import load_recipe
+from zsad.weights.card import WeightsCard, file_sha256
+from zsad.weights.loading import save_weights
+
+
+def read_checkpoint(path: Path) -> Any:
+    """Read a ``.pth`` file with ``weights_only=True``, on the CPU.
+
+    Raises:
+        InputError: Missing, unreadable, or holding more than tensors and plain containers.
+    """
+    if not path.is_file():
+        raise InputError(f"there is no checkpoint {path}")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise InputError(
+            f"{path} holds more than tensors and is not loaded, because reading it could run code; "
+            "ask its authors for a plain state dict"
+        ) from error
+    except (OSError, RuntimeError, ValueError, EOFError, KeyError) as error:
+        raise InputError(f"{path} is not a readable torch checkpoint") from error
+
+
+def convert_checkpoint(
+    host: Host, method: str, source: Path, target: Path, trained_on: tuple[str, ...] | None = None
+) -> WeightsCard:
+    """Convert an authors' checkpoint to safetensors with a card.
+
+    Args:
+        host: Plugin host.
+        method: Method that the checkpoint belongs to.
+        source: The authors' file.
+        target: File to write.
+        trained_on: Names of the datasets it was learned on, or None where that is not known.
+
+    Raises:
+        InputError: Unknown method, one without checkpoints, or a checkpoint of another method.
+        ZsadError: The target cannot be written.
+    """
+    spec = host.recipes.get(method).spec
+    if spec.converter is None:
+        raise InputError(f"method '{method}' has no checkpoint to convert: it learns nothing")
+    if target.suffix != ".safetensors":
+        raise InputError(f"the output {target} has to end in .safetensors")
+    checkpoint = read_checkpoint(source)
+    try:
+        tensors = load_object(spec.converter)(checkpoint)
+    except InputError as error:
+        raise InputError(f"{source} is not a checkpoint of {method}: {error}") from error
+    recipe = load_recipe(host, method)
+    kinds = sorted({name.partition(".")[0] for name in tensors})
+    parts = {kind: getattr(recipe.parts, kind).use for kind in kinds}
+    official = recipe.official
+    card = WeightsCard(
+        method=method,
+        parts=parts,
+        profile=(
+            {
+                "activation": official.vision.activation,
+                "position_embedding": official.vision.position_embedding,
+                "image_resize": "squash",
+                "adapter": None,
+            }
+            if official
+            else {}
+        ),
+        text_activation=official.text.activation if official else None,
+        origin="authors",
+        trained_on=None if trained_on is None else tuple(TrainedOn(dataset=name) for name in trained_on),
+        source=f"{source.name} sha256:{file_sha256(source)}",
+    )
+    save_weights(target, tensors, card)
+    return card
