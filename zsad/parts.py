@@ -1,7 +1,8 @@
 """The protocols of the swappable parts, and what a part is told when it is built.
 
-A part is made by its ``factory``: ``build(options, context)``. Parts that hold parameters are
-``torch.nn.Module``s. The order of the calls for a batch is the order of ``zsad.plugin.specs.PART_KINDS``.
+A part is made by its ``factory``, called as ``(options, context)``: its class, or a function. Parts that hold
+parameters are ``torch.nn.Module``s. The order of the calls for a batch is the order of
+``zsad.plugin.specs.PART_KINDS``.
 """
 
 from __future__ import annotations
@@ -10,13 +11,67 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
 
+from zsad.errors import ZsadError
+
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from zsad.backbones.text import TextTower
     from zsad.streams import InjectedTokens, VisionRequest
     from zsad.values import Conditioning, Features, Prompts, Sample, Scores, Stage
+
+
+class TextView(Protocol):
+    """What a part may ask of the text side: tokens, embeddings and widths, but never the tower.
+
+    What it returns are copies: nothing here shares memory with frozen weights.
+    """
+
+    @property
+    def width(self) -> int:
+        """Channels D of token embeddings."""
+
+    @property
+    def depth(self) -> int:
+        """Blocks of the text tower."""
+
+    @property
+    def context_length(self) -> int:
+        """Longest text in tokens."""
+
+    @property
+    def rounds_deep_prompts(self) -> bool:
+        """Whether this run rounds deep prompts to float16, as published code does."""
+
+    def tokenize(self, texts: Sequence[str]) -> Tensor:
+        """Return token ids [n, context_length] int64."""
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Return the token embeddings [..., D] of ids [...], without position embedding."""
+
+    def end_positions(self, ids: Tensor) -> Tensor:
+        """Return [n], where the feature of each sequence of ids [n, L] is read."""
+
+    def sentences(self, texts: Sequence[str], slots: int = 0) -> Sentences:
+        """Return the embeddings of texts, with places for learned tokens before their words."""
+
+    def projection(self) -> Tensor | None:
+        """Return the matrix [D, C] from the text tower's channels to the joint space, if it has one."""
+
+
+@dataclass(frozen=True)
+class Sentences:
+    """Embedded texts, cut behind the longest one where that changes nothing.
+
+    Attributes:
+        embeddings: [n, L, D], without position embedding.
+        end: [n], where each text's feature is read.
+        slots: The places behind the start token that learned tokens take in place of what stands there.
+    """
+
+    embeddings: Tensor
+    end: Tensor
+    slots: slice
 
 
 @dataclass(frozen=True)
@@ -31,7 +86,8 @@ class BuildContext:
         image_size: Side of the square input in pixels.
         taps: Tapped blocks, counted from 1.
         stage: Stage at which taps are read.
-        text: The text tower, or None for a backbone without one.
+        text_view: The text side, or None for a backbone without one; parts that require ``text`` or
+            ``text_features`` read :attr:`text`.
         device: Where parameters and buffers belong.
         seed: Seed of everything random in the part.
     """
@@ -43,9 +99,20 @@ class BuildContext:
     image_size: int
     taps: tuple[int, ...]
     stage: Stage
-    text: TextTower | None
+    text_view: TextView | None
     device: torch.device
     seed: int
+
+    @property
+    def text(self) -> TextView:
+        """The text side.
+
+        Raises:
+            ZsadError: The backbone has none; the part should have required it.
+        """
+        if self.text_view is None:
+            raise ZsadError("a part reads the text side of a backbone without one; it has to require 'text'")
+        return self.text_view
 
 
 class Auxiliary(Protocol):
@@ -59,7 +126,10 @@ class Auxiliary(Protocol):
 
 
 class AttentionRefiner(Protocol):
-    """Says, once and for all, what a method wants from the pass: refined streams, taps, windows."""
+    """Says, once and for all, what a method wants from the pass: refined streams, taps, windows.
+
+    A refiner that does nothing else may be its :class:`zsad.streams.VisionRequest` itself.
+    """
 
     def request(self) -> VisionRequest:
         """Return what to read; equal streams and terms of several methods are computed once."""
@@ -110,7 +180,7 @@ class PromptConditioner(Protocol):
 class Scorer(Protocol):
     """Compares features with text."""
 
-    def __call__(self, features: Features, conditioning: Conditioning | None) -> Scores:
+    def __call__(self, features: Features, conditioning: Conditioning) -> Scores:
         """Return score sets or a map, and an image score where the method has one at this stage."""
 
 
@@ -132,7 +202,7 @@ Kept = TypeVar("Kept")
 class TwoPhaseScorer(Protocol[Kept]):
     """A scorer that sees a whole scope (a class) before it answers. It keeps no state of its own."""
 
-    def collect(self, features: Features, conditioning: Conditioning | None) -> Kept:
+    def collect(self, features: Features, conditioning: Conditioning) -> Kept:
         """Return what has to be kept of a batch, whose images are all of one class."""
 
     def finalize(self, scope: Sequence[Kept]) -> Scores:

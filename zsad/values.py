@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from zsad.errors import InputError, ZsadError
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -63,6 +65,19 @@ class Grid:
     height: int
     width: int
 
+    @property
+    def count(self) -> int:
+        """Number of patches."""
+        return self.height * self.width
+
+    def to_maps(self, tokens: Tensor) -> Tensor:
+        """Lay tokens [B, h * w, K] out as [B, K, h, w]."""
+        return tokens.transpose(1, 2).reshape(tokens.shape[0], -1, self.height, self.width)
+
+    def to_tokens(self, maps: Tensor) -> Tensor:
+        """Read maps [B, K, h, w] row by row: [B, h * w, K]."""
+        return maps.flatten(2).transpose(1, 2)
+
 
 @dataclass(frozen=True)
 class Windows:
@@ -97,6 +112,34 @@ class TokenSet:
     block: int
     class_token: Tensor | None = None
 
+    @property
+    def grid(self) -> Grid:
+        """The grid that the tokens lie on.
+
+        Raises:
+            InputError: They are windows.
+        """
+        if isinstance(self.layout, Windows):
+            raise InputError(
+                f"token set '{self.name}' holds windows, where patches on a grid are read; choose an "
+                "attention_refiner that reads patches"
+            )
+        return self.layout
+
+    @property
+    def windows(self) -> Windows:
+        """The windows that the tokens stand for.
+
+        Raises:
+            InputError: They are patches.
+        """
+        if isinstance(self.layout, Grid):
+            raise InputError(
+                f"token set '{self.name}' holds patches, where windows are read; choose an attention_refiner "
+                "that reads windows"
+            )
+        return self.layout
+
 
 @dataclass(frozen=True)
 class Features:
@@ -110,6 +153,7 @@ class Features:
         auxiliary: Side inputs by the name of the auxiliary part's output, B first.
         prepass: [B, C] image feature of the pass without injected tokens, or None for methods that
             inject none (their ``image_feature`` is that of the only pass).
+        names: What messages call each image; empty where nobody knows.
     """
 
     token_sets: tuple[TokenSet, ...]
@@ -118,9 +162,54 @@ class Features:
     image_size: int
     auxiliary: Mapping[str, Tensor] = field(default_factory=dict)
     prepass: Tensor | None = None
+    names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.class_names)
+
+    @property
+    def plain_image_feature(self) -> Tensor:
+        """[B, C] image feature of the pass without injected tokens."""
+        return self.image_feature if self.prepass is None else self.prepass
+
+    @property
+    def patch_sets(self) -> tuple[TokenSet, ...]:
+        """The token sets whose tokens lie on a grid of patches.
+
+        Raises:
+            InputError: There are none.
+        """
+        found = tuple(entry for entry in self.token_sets if isinstance(entry.layout, Grid))
+        if not found:
+            raise InputError("this method scores patches, and its attention_refiner reads none")
+        return found
+
+    @property
+    def window_sets(self) -> tuple[TokenSet, ...]:
+        """The token sets whose tokens stand for windows.
+
+        Raises:
+            InputError: There are none.
+        """
+        found = tuple(entry for entry in self.token_sets if isinstance(entry.layout, Windows))
+        if not found:
+            raise InputError("this method scores windows, and its attention_refiner reads none")
+        return found
+
+    @property
+    def grid(self) -> Grid:
+        """The grid that all token sets have in common.
+
+        Raises:
+            InputError: Some hold windows, or they differ in their grids.
+        """
+        grids = {entry.grid for entry in self.token_sets}
+        if len(grids) != 1:
+            raise InputError(
+                "this method reads patches of one and the same grid, and its token sets have "
+                f"{len(grids)}; choose another attention_refiner"
+            )
+        return grids.pop()
 
     def select(self, places: Sequence[int]) -> Features:
         """Return the features of the images at ``places`` of the batch."""
@@ -139,6 +228,7 @@ class Features:
             class_names=tuple(self.class_names[place] for place in index),
             auxiliary={name: tensor[index] for name, tensor in self.auxiliary.items()},
             prepass=None if self.prepass is None else self.prepass[index],
+            names=tuple(self.names[place] for place in index) if self.names else (),
         )
 
 
@@ -207,7 +297,8 @@ class Conditioning:
     """The text side of a batch.
 
     Attributes:
-        text_features: [B, 2, C], one vector for the normal and one for the abnormal state.
+        text_features: [B, 2, C], one vector for the normal and one for the abnormal state; [B, 0, C] for a
+            method without text.
         raw: [B, n, C] features of the single prompts, not normalised, or None where the classes of the
             batch differ in their number.
         intermediates: Named tensors that the scorer may read, for example ``prototypes.normal``, B first.
@@ -261,6 +352,32 @@ class Scores:
     image_score: Tensor | None = None
     trace: tuple[str, ...] = ()
 
+    @property
+    def required_map(self) -> Tensor:
+        """The anomaly map [B, H, W], for parts that require ``anomaly_map``.
+
+        Raises:
+            ZsadError: No stage has set it.
+        """
+        if self.map is None:
+            raise ZsadError(
+                "a part reads the anomaly map before any has set it; it has to require 'anomaly_map'"
+            )
+        return self.map
+
+    @property
+    def required_image_score(self) -> Tensor:
+        """The image score [B], for parts that require ``image_score``.
+
+        Raises:
+            ZsadError: No stage has set it.
+        """
+        if self.image_score is None:
+            raise ZsadError(
+                "a part reads the image score before any has set it; it has to require 'image_score'"
+            )
+        return self.image_score
+
     def with_image_score(self, score: Tensor, stage: str) -> Scores:
         """Return a copy whose image score [B] is ``score``, with ``stage`` added to the trace."""
         return replace(self, image_score=score, trace=(*self.trace, stage))
@@ -302,12 +419,14 @@ class Prediction:
         anomaly_map: [B, S, S] at the detector's image size, in the same precision.
         class_names: Object noun per image.
         trace: Which stages set the image score.
+        names: What messages call each image; empty where nobody knows.
     """
 
     score: Tensor
     anomaly_map: Tensor
     class_names: tuple[str, ...]
     trace: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.class_names)

@@ -12,7 +12,8 @@ from zsad.errors import InputError, ZsadError, nearest
 from zsad.plugin.host import Host
 from zsad.plugin.imports import resource_path
 from zsad.recipe.recipes import load_recipe
-from zsad.recipe.resolution import ResolvedRecipe, resolve
+from zsad.recipe.resolution import resolve
+from zsad.recipe.resolved import ResolvedRecipe
 from zsad.weights.card import read_card
 
 OFFERED_FIRST = ("anomalyclip", "clip-baseline")

@@ -198,7 +198,7 @@ class Engine:
 
     def _encode(self, group: Sequence[Detector], samples: Sequence[Sample]) -> list[Features]:
         features = encode_together(group, samples)
-        self._passes += _passes(group[0])
+        self._passes += group[0].reading.passes
         return features
 
     def _backbone(self, name: str) -> _Loaded:
@@ -242,11 +242,6 @@ class Engine:
         return ready.detector
 
 
-def _passes(detector: Detector) -> int:
-    """Return how often a detector sends an image through the tower: once more where it injects tokens."""
-    return 1 if detector.injector is None else 2
-
-
 def _check(detector: Detector, prediction: Prediction) -> None:
     if not (torch.isfinite(prediction.score).all() and torch.isfinite(prediction.anomaly_map).all()):
         raise InputError(f"{detector.recipe.method} gave a score that is no number; choose another method")
@@ -260,6 +255,6 @@ def _answer(detector: Detector, prediction: Prediction, seconds: float) -> Answe
         display=detector.recipe.recipe.display,
         facts=about(detector),
         trace=prediction.trace,
-        passes=_passes(detector),
+        passes=detector.reading.passes,
         seconds=seconds,
     )

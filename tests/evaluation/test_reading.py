@@ -13,7 +13,7 @@ from zsad.data.reading import Loaded, Unreadable, read_batches
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_images_come_in_order_and_in_batches(dataset, detector, workers) -> None:
-    form = detector("clip-baseline").input_form
+    form = detector("clip-baseline").reading.form
     dataset.images[4].image.write_bytes(b"")
     batches = list(read_batches(dataset.images, [form], 5, workers))
     assert [len(batch) for batch in batches] == [5, 5, 2]
@@ -33,13 +33,13 @@ def test_images_come_in_order_and_in_batches(dataset, detector, workers) -> None
 
 
 def test_reading_leaves_gradients_as_they_were(dataset, detector) -> None:
-    batches = read_batches(dataset.images, [detector("clip-baseline").input_form], 5, 0)
+    batches = read_batches(dataset.images, [detector("clip-baseline").reading.form], 5, 0)
     next(batches)
     assert torch.is_grad_enabled()
 
 
 def test_images_can_be_read_beside_the_main_thread(dataset, detector) -> None:
-    form, found = detector("clip-baseline").input_form, []
+    form, found = detector("clip-baseline").reading.form, []
     thread = threading.Thread(target=lambda: found.extend(read_batches(dataset.images, [form], 6, 1)))
     thread.start()
     thread.join(30)

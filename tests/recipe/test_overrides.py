@@ -3,8 +3,7 @@ from __future__ import annotations
 import pytest
 
 from zsad.errors import InputError
-from zsad.recipe.overrides import apply_overrides, changes_parts
-from zsad.recipe.recipes import validate_recipe
+from zsad.recipe.overrides import apply_overrides
 
 RECIPE = {
     "name": "m",
@@ -66,16 +65,3 @@ def test_what_fits_nothing_is_named(override: str, part: str) -> None:
     with pytest.raises(InputError) as refusal:
         apply_overrides(RECIPE, [override])
     assert part in str(refusal.value) and f"--set {override}" in str(refusal.value)
-
-
-def test_only_parts_and_readout_make_a_composition() -> None:
-    plain = validate_recipe(RECIPE, "m")
-    for override, changed in [
-        ("scorer.temperature=2", True),
-        ("scorer.temperature=1", False),
-        ("readout.stage=raw", True),
-        ("profile.activation=gelu", False),
-        ("image_size=99", False),
-    ]:
-        other = validate_recipe(apply_overrides(RECIPE, [override]), "m")
-        assert changes_parts(plain, other) is changed, override

@@ -6,8 +6,11 @@ from hypothesis import strategies as st
 
 from zsad.errors import InputError
 from zsad.plugin.host import get_host
+from zsad.recipe.overrides import apply_overrides
 from zsad.recipe.profiles import Depth, Readout, TextProfile, TowerProfile
-from zsad.recipe.resolution import BackboneFacts, ResolvedRecipe, resolve
+from zsad.recipe.recipes import recipe_dict, validate_recipe
+from zsad.recipe.resolution import differs, resolve
+from zsad.recipe.resolved import BackboneFacts, ResolvedRecipe
 
 
 def facts(arch: str = "tiny", depth: int = 12, causal: bool = True) -> BackboneFacts:
@@ -60,6 +63,26 @@ def test_fidelity_and_setting() -> None:
     assert resolved("winclip", "scorer.temperature=0.05").fidelity == "composed"
     assert resolved("winclip").setting(trained=False) == "training-free / inductive / zero-shot"
     assert resolved("anomalyclip").setting(trained=True).startswith("auxiliary-trained")
+
+
+@pytest.mark.parametrize(
+    ("override", "changed"),
+    [
+        ("scorer.temperature=2", True),
+        ("scorer.temperature=0.01", False),  # as it is
+        ("post_processors.fuse.how=mean", False),  # a default that the recipe need not state
+        ("post_processors.fuse.how=sum", True),
+        ("post_processors-=gaussian", True),
+        ("readout.stage=ln_post", True),
+        ("profile.activation=gelu", False),
+        ("image_size=99", False),
+    ],
+)
+def test_only_parts_and_readout_make_a_composition(override: str, changed: bool) -> None:
+    data = recipe_dict(get_host(), "clip-baseline")
+    plain = validate_recipe(data, "m")
+    other = validate_recipe(apply_overrides(data, [override]), "m")
+    assert differs(get_host(), plain, other) is changed
 
 
 def test_a_recipe_follows_its_backbone() -> None:

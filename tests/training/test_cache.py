@@ -165,19 +165,19 @@ def sum_of_passes(backbone: ClipBackbone) -> int:
 def test_methods_that_read_the_same_share_a_cache(load, tmp_path, tiny_backbone) -> None:
     own = load("anomalyclip", "attention_refiner.pairs=[qq, kk, vv]", "attention_refiner.start=2")
     other = load("anomalyclip", "attention_refiner=crane.e_attn", "attention_refiner.start=2")
-    assert own.request != other.request  # they call it differently
+    assert own.reading.request != other.reading.request  # they call it differently
     first, passes = opened(own, tmp_path), sum_of_passes(tiny_backbone)
     second = opened(other, tmp_path)
     assert second.folder == first.folder and sum_of_passes(tiny_backbone) == passes
     names = [entry.name for entry in second.batch([0], CPU).features.token_sets]
-    assert names == [entry.name for entry in other.request.tokens]
+    assert names == [entry.name for entry in other.reading.request.tokens]
     assert_same(second.batch([5, 6, 7], CPU), LiveFeatures(other, DrawnExamples()).batch([5, 6, 7], CPU))
 
 
 def test_a_place_under_several_names_is_kept_once(load, tmp_path) -> None:
     aliased = "attention_refiner.aliased=true"
     detector = load("filo", aliased)
-    names = [entry.name for entry in detector.request.tokens]
+    names = [entry.name for entry in detector.reading.request.tokens]
     cached = opened(detector, tmp_path)
     kept = [name for name in cached._shard(0).rows if name.startswith("tokens.")]
     assert len(kept) < len(names)

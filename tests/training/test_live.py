@@ -55,13 +55,13 @@ def test_pixels_go_to_side_inputs_alone(load, monkeypatch) -> None:
     import zsad.training.live as module
 
     seen: list[int] = []
-    real = module.run_pass
+    real = module.Pass
 
-    def watched(detectors: Any, samples: Any) -> Any:
+    def watched(readings: Any, samples: Any) -> Any:
         seen.extend(sample.image.size for sample in samples)
-        return real(detectors, samples)
+        return real(readings, samples)
 
-    monkeypatch.setattr(module, "run_pass", watched)
+    monkeypatch.setattr(module, "Pass", watched)
     LiveFeatures(load(), DrawnExamples()).batch([0], CPU)
     LiveFeatures(load("crane-plus@stem"), DrawnExamples()).batch([0], CPU)
     assert seen == [0, 50 * 50 * 3]

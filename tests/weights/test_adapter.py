@@ -21,7 +21,7 @@ from zsad.backbones.clip import ClipBackbone, state_digest
 from zsad.backbones.loading import load_backbone
 from zsad.detect.detector import Detector
 from zsad.detect.loading import load_detector
-from zsad.detect.passes import group_by_pass, run_pass
+from zsad.detect.passes import Pass, group_by_pass
 from zsad.errors import InputError, ZsadError
 from zsad.evaluation.cells import Contestant
 from zsad.streams import SelfAttention, Stream, TokenRequest, VisionRequest
@@ -405,7 +405,7 @@ class TestLearning:
         optimiser = torch.optim.Adam(parameters.values(), lr=5e-3)
         losses = []
         for step in range(6):
-            (features,) = run_pass([detector], samples)
+            (features,) = Pass([detector.reading], samples).run()
             scores = detector.part("scorer")(features, detector.condition(features))
             values = F.interpolate(scores.sets[-1].values, (112, 112), mode="bilinear")
             loss = F.cross_entropy(values, masks)

@@ -81,6 +81,16 @@ class ClipBackbone:
         """Hash of the weights, independent of the file format they came in; an adapter is no part of it."""
         return self._digest()
 
+    def storages(self) -> frozenset[int]:
+        """Return the addresses of the memory that both towers' weights lie in, an adapter's included."""
+        towers = [self.vision_tower(), self.text_tower() if self._text is not None else None]
+        tensors: list[Tensor] = [
+            weight for tower in towers if tower is not None for weight in tower.parameters()
+        ]
+        if self._text is not None and self._text.projection is not None:
+            tensors.append(self._text.projection)
+        return frozenset(tensor.untyped_storage().data_ptr() for tensor in tensors if tensor.numel())
+
     def blocks(self, tower: TowerName) -> tuple[Block, ...] | None:
         """Return the blocks that the towers of every profile share, or None for a backbone without text."""
         weights = self._vision if tower == "vision" else self._text

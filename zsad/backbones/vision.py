@@ -91,6 +91,11 @@ class VisionTower(nn.Module):
         self.counts: Counter[str] = Counter()
 
     @property
+    def device(self) -> torch.device:
+        """Where the tower's parameters are."""
+        return self.position_embedding.device
+
+    @property
     def depth(self) -> int:
         """Number of blocks."""
         return len(self.blocks)

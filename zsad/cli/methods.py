@@ -11,6 +11,7 @@ from zsad.cli.output import JsonOption, print_fields, print_json, print_table
 from zsad.errors import ZsadError
 from zsad.plugin.host import Host, get_host
 from zsad.recipe.recipes import Recipe, for_backbone, load_recipe, recipe_dict, validate_recipe
+from zsad.recipe.resolved import resolved_part
 
 app = list_group()
 
@@ -22,13 +23,15 @@ def _row(host: Host, name: str) -> dict[str, Any]:
         recipe = load_recipe(host, name)
     except ZsadError as error:  # a third party's broken recipe must not hide the other methods
         return {**row, "error": str(error), "summary": f"broken: {error}"}
-    known = {name: claim.spec for name, claim in host.parts.items()}
-    specs = [known[choice.use] for choice in recipe.parts.chosen() if choice.use in known]
+    try:
+        parts = [resolved_part(host, choice) for choice in recipe.parts.chosen() if choice.use in host.parts]
+    except ZsadError as error:
+        return {**row, "error": str(error), "summary": f"broken: {error}"}
     return {
         **row,
         "fidelity": recipe.fidelity,
-        "learned": [spec.name for spec in specs if spec.learnable],
-        "transductive": any(spec.transductive for spec in specs),
+        "learned": [part.spec.name for part in parts if part.spec.learnable],
+        "transductive": any(part.transductive for part in parts),
         "paper": f"{recipe.paper.authors}, {recipe.paper.venue}" if recipe.paper else None,
         "summary": recipe.summary,
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,21 +13,20 @@ from torch import Tensor, nn
 
 from zsad.backbones.clip import ClipBackbone, state_digest
 from zsad.backbones.text import TextTower
-from zsad.backbones.vision import VisionOutput, VisionTower
+from zsad.backbones.text_view import TowerText
+from zsad.backbones.vision import VisionTower
 from zsad.data.images import read_image
-from zsad.data.preprocess import to_tensor
-from zsad.detect.passes import encode_together
-from zsad.detect.plain_taps import PlainTaps
-from zsad.detect.scope import Scope
-from zsad.detect.text_side import TextSide
-from zsad.errors import InputError, ZsadError
-from zsad.parts import Auxiliary, BuildContext, Injector, TwoPhasePostProcessor, TwoPhaseScorer
-from zsad.plugin.imports import load_object
+from zsad.detect.building import build_part, check_owns_its_tensors
+from zsad.detect.passes import Reading, encode_together, input_tensor
+from zsad.detect.scope import Scope, check_finite
+from zsad.detect.text_side import TextSide, without_text
+from zsad.errors import InputError
+from zsad.parts import Auxiliary, BuildContext, Injector
 from zsad.plugin.specs import PartKind
 from zsad.recipe.profiles import TowerProfile
-from zsad.recipe.resolution import BackboneFacts, ResolvedPart, ResolvedRecipe
-from zsad.streams import VisionRequest
-from zsad.values import Conditioning, Features, InputForm, Prediction, Sample, Scores, TokenSet
+from zsad.recipe.resolved import BackboneFacts, ResolvedPart, ResolvedRecipe
+from zsad.streams import VisionRequest, tap_requests
+from zsad.values import Conditioning, Features, InputForm, Prediction, Sample, Scores
 from zsad.weights.card import WeightsCard
 
 if TYPE_CHECKING:
@@ -53,6 +52,8 @@ class Detector(nn.Module):
         parts: The built parts that are modules, by their key: the kind, or ``kind:name`` in list places.
         cards: Card of the weights of each learned part.
         seed: Seed that untrained parts were initialised from.
+        text_side: Prompts and text tower, or None for a method without text.
+        reading: What the method brings to a pass and reads of it.
     """
 
     def __init__(self, backbone: ClipBackbone, recipe: ResolvedRecipe, *, seed: int = 0) -> None:
@@ -62,22 +63,23 @@ class Detector(nn.Module):
         self.seed = seed
         self.cards: dict[str, WeightsCard] = {}
         self.tower.check_image_size(recipe.image_size)
-        context = self._build_context()
+        text = None if recipe.text_profile is None else backbone.text_tower(recipe.text_profile)
+        context = self._build_context(text)
         self._built: dict[PartKind, list[Any]] = {}
         self.parts = nn.ModuleDict()
         for part in recipe.parts:
-            built = _build(part, context)
+            built = build_part(part, context)
             if isinstance(built, nn.Module):
+                check_owns_its_tensors(part, built, backbone)
                 self.parts[part.key] = built = built.to(backbone.device)
             self._built.setdefault(part.kind, []).append(built)
-        plain = PlainTaps(recipe.blocks, recipe.recipe.readout.stage)
-        self._refiner: Any = self.part("attention_refiner") or plain
         self._adapter = self.part("feature_adapter")
         self._scorer = self.part("scorer")
-        self._request: VisionRequest = replace(
-            self._refiner.request(), cls_ln_post=recipe.recipe.readout.cls_ln_post
-        )
-        self.text_side = self._make_text_side()
+        learner = self.part("prompt_learner")
+        self.text_side: TextSide | None = None
+        if learner is not None and text is not None:
+            self.text_side = TextSide(text, learner, self.part("prompt_conditioner"))
+        self.reading: Reading = self._make_reading()
         self.eval()
 
     def part(self, kind: PartKind) -> Any:
@@ -95,23 +97,13 @@ class Detector(nn.Module):
 
         Where tokens are injected, it names their source: part, options and learned parameters.
         """
-        profile, injector = self.recipe.profile, self.injector
+        profile, injector = self.recipe.profile, self.reading.injector
         if injector is not None:
             (part,) = self.recipe.of_kind("attention_refiner")
             state = injector.state_dict() if isinstance(injector, nn.Module) else {}
             source = f"{part.spec.name} {part.options!r} {state_digest(state)}"
             profile = profile.model_copy(update={"injected": source})
         return EncodeKey(self.backbone.sha256, profile, self.recipe.image_size)
-
-    @property
-    def injector(self) -> Injector | None:
-        """The attention refiner, if it puts tokens of its own into the pass."""
-        return self._refiner if isinstance(self._refiner, Injector) else None
-
-    @property
-    def request(self) -> VisionRequest:
-        """What this method reads of a pass."""
-        return self._request
 
     @property
     def trained(self) -> bool:
@@ -124,7 +116,7 @@ class Detector(nn.Module):
         """The three axes of the setting."""
         return self.recipe.setting(trained=self.trained)
 
-    def _build_context(self) -> BuildContext:
+    def _build_context(self, text: TextTower | None) -> BuildContext:
         tower = self.tower
         return BuildContext(
             vision_width=tower.width,
@@ -134,20 +126,30 @@ class Detector(nn.Module):
             image_size=self.recipe.image_size,
             taps=self.recipe.blocks,
             stage=self.recipe.recipe.readout.stage,
-            text=self._text_tower(),
+            text_view=None if text is None else TowerText(text),
             device=self.backbone.device,
             seed=self.seed,
         )
 
-    def _text_tower(self) -> TextTower | None:
-        profile = self.recipe.text_profile
-        return None if profile is None else self.backbone.text_tower(profile)
-
-    def _make_text_side(self) -> TextSide | None:
-        learner, tower = self.part("prompt_learner"), self._text_tower()
-        if learner is None or tower is None:
-            return None
-        return TextSide(tower, learner, self.part("prompt_conditioner"))
+    def _make_reading(self) -> Reading:
+        recipe, backbone = self.recipe, self.backbone
+        readout = recipe.recipe.readout
+        refiner = self.part("attention_refiner") or VisionRequest(tap_requests(recipe.blocks, readout.stage))
+        request = refiner if isinstance(refiner, VisionRequest) else refiner.request()
+        injector = refiner if isinstance(refiner, Injector) else None
+        size, rule = recipe.image_size, recipe.profile.image_resize
+        return Reading(
+            method=recipe.method,
+            # Within a process one loaded backbone serves them all; hashing its weights can wait.
+            shares=(id(backbone), recipe.profile, size, injector and id(injector)),
+            tower=self.tower,
+            form=InputForm(size, backbone.mean, backbone.std, rule),
+            request=replace(request, cls_ln_post=readout.cls_ln_post),
+            auxiliary=tuple(
+                (f"{part.spec.name} {part.options!r}", built) for part, built in self.auxiliary_parts()
+            ),
+            injector=injector,
+        )
 
     def samples(
         self, images: Sequence[ImageLike], class_name: str | Sequence[str] = "object"
@@ -160,23 +162,9 @@ class Detector(nn.Module):
         names = _class_names(class_name, len(images))
         return [_sample(image, name) for image, name in zip(images, names, strict=True)]
 
-    @property
-    def input_form(self) -> InputForm:
-        """What an image is brought to before the vision tower takes it."""
-        recipe = self.recipe
-        return InputForm(
-            recipe.image_size, self.backbone.mean, self.backbone.std, recipe.profile.image_resize
-        )
-
     def tensor(self, samples: Sequence[Sample]) -> Tensor:
         """Return the vision tower's input, [B, 3, S, S] on its device."""
-        form = self.input_form
-        prepared = [sample.tensors.get(form) for sample in samples]
-        stack = [
-            to_tensor(sample.image, *form) if tensor is None else tensor
-            for sample, tensor in zip(samples, prepared, strict=True)
-        ]
-        return torch.stack(stack).to(self.backbone.device)
+        return input_tensor(samples, self.reading.form).to(self.backbone.device)
 
     def encode(self, images: Sequence[ImageLike], class_name: str | Sequence[str] = "object") -> Features:
         """Run the vision side: one pass, and one before it where tokens are injected.
@@ -191,31 +179,14 @@ class Detector(nn.Module):
         """Return the auxiliary parts with what they were resolved from."""
         return list(zip(self.recipe.of_kind("auxiliary"), self._built.get("auxiliary", []), strict=True))
 
-    def features(
-        self,
-        output: VisionOutput,
-        samples: Sequence[Sample],
-        auxiliary: Mapping[str, Tensor],
-        prepass: Tensor | None = None,
-    ) -> Features:
-        """Turn what was read of a pass into this method's features, in float32."""
-        return Features(
-            tuple(_full_precision(entry) for entry in output.token_sets),
-            _float(output.image_feature),
-            tuple(sample.class_name for sample in samples),
-            self.recipe.image_size,
-            auxiliary,
-            prepass,
-        )
-
     def adapt(self, features: Features) -> Features:
         """Apply the feature adapter, where the method has one."""
         adapted: Features = features if self._adapter is None else self._adapter(features)
         return adapted
 
-    def condition(self, adapted: Features) -> Conditioning | None:
-        """Return the text side of a batch, or None for a method without text."""
-        return None if self.text_side is None else self.text_side(adapted)
+    def condition(self, adapted: Features) -> Conditioning:
+        """Return the text side of a batch; it holds no states for a method without text."""
+        return without_text(adapted) if self.text_side is None else self.text_side(adapted)
 
     def scope(self) -> Scope:
         """Start a scope, over whose classes two-phase parts look."""
@@ -223,14 +194,27 @@ class Detector(nn.Module):
 
     @torch.no_grad()
     def add(self, scope: Scope, features: Features) -> Prediction | None:
-        """Score a batch within a scope; None where the answer waits for the scope's end."""
+        """Score a batch within a scope; None where the answer waits for the scope's end.
+
+        Raises:
+            ZsadError: The method gave a score that is no number.
+        """
         adapted = self.adapt(features)
-        return scope.add(adapted, self.condition(adapted))
+        return self._checked(scope.add(adapted, self.condition(adapted)))
 
     @torch.no_grad()
     def finish(self, scope: Scope) -> Prediction | None:
-        """Return the answers that waited for the scope's end, or None where none did."""
-        return scope.finish()
+        """Return the answers that waited for the scope's end, or None where none did.
+
+        Raises:
+            ZsadError: The method gave a score that is no number.
+        """
+        return self._checked(scope.finish())
+
+    def _checked(self, prediction: Prediction | None) -> Prediction | None:
+        if prediction is not None:
+            check_finite(prediction, self.recipe)
+        return prediction
 
     @torch.no_grad()
     def score(self, features: Features, class_name: str | Sequence[str] | None = None) -> Prediction:
@@ -269,27 +253,6 @@ class Detector(nn.Module):
         return self.score(self.encode(images, class_name))
 
 
-def _build(part: ResolvedPart, context: BuildContext) -> Any:
-    """Build a part and check that it is what its plugin declares.
-
-    Raises:
-        InputError: An option does not fit the backbone.
-        ZsadError: The part is not of the form that its spec declares.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(context.seed)
-        try:
-            built = load_object(part.spec.factory)(part.options, context)
-        except InputError as error:
-            raise InputError(f"part '{part.spec.name}': {error}") from error
-    if isinstance(built, (TwoPhaseScorer, TwoPhasePostProcessor)) != part.spec.two_phase:
-        said = "has collect and finalize" if not part.spec.two_phase else "lacks collect and finalize"
-        raise ZsadError(f"part '{part.spec.name}' {said}, but declares two_phase={part.spec.two_phase}")
-    if part.spec.learnable and not isinstance(built, nn.Module):
-        raise ZsadError(f"part '{part.spec.name}' is declared learnable, but is no torch module")
-    return built
-
-
 def _class_names(given: str | Sequence[str], count: int) -> list[str]:
     names = [given] * count if isinstance(given, str) else list(given)
     if len(names) != count:
@@ -308,15 +271,6 @@ def _sample(image: ImageLike, class_name: str) -> Sample:
             f"an image array has to be RGB uint8 [H, W, 3], not {array.dtype} {list(array.shape)}"
         )
     return Sample(array, class_name)
-
-
-def _float(tensor: Tensor) -> Tensor:
-    return tensor if tensor.dtype == torch.float64 else tensor.float()
-
-
-def _full_precision(entry: TokenSet) -> TokenSet:
-    class_token = None if entry.class_token is None else _float(entry.class_token)
-    return TokenSet(entry.name, _float(entry.tokens), entry.layout, entry.space, entry.block, class_token)
 
 
 def backbone_facts(backbone: ClipBackbone) -> BackboneFacts:

@@ -1,95 +1,183 @@
-"""One pass for all methods that agree in backbone, profile and image size."""
+"""One pass of a vision tower for all methods that agree in backbone, profile and image size."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
+from zsad.backbones.vision import VisionOutput, VisionTower
+from zsad.data.preprocess import to_tensor
 from zsad.errors import InputError
-from zsad.streams import VisionRequest
-from zsad.values import Features, Sample
-
-if TYPE_CHECKING:
-    from zsad.detect.detector import Detector
+from zsad.parts import Auxiliary, Injector
+from zsad.streams import InjectedTokens, VisionRequest
+from zsad.values import Features, InputForm, Sample, TokenSet
 
 
-def group_by_pass(detectors: Sequence[Detector]) -> list[list[Detector]]:
-    """Group detectors whose encode keys agree, in the order of their first member.
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """What one method brings to a pass and reads of it.
 
-    A detector that injects tokens shares its passes only with itself: what they hold depends on its
-    learned parameters.
+    Attributes:
+        method: Name of the method, for messages.
+        shares: Methods that agree in it ride on one pass. One that injects tokens agrees only with itself:
+            what its passes hold depends on its learned parameters.
+        tower: The vision tower.
+        form: What an image is brought to before the tower takes it.
+        request: What is read.
+        auxiliary: Parts that compute side inputs, each with a text that equal ones have in common.
+        injector: The refiner, if it puts tokens of its own into the pass.
     """
-    groups: dict[object, list[Detector]] = {}
-    for detector in detectors:
-        # Within a process one loaded backbone serves them all; hashing its weights can wait.
-        source = detector.injector and id(detector.injector)
-        key = (id(detector.backbone), detector.recipe.profile, detector.recipe.image_size, source)
-        groups.setdefault(key, []).append(detector)
+
+    method: str
+    shares: Hashable
+    tower: VisionTower
+    form: InputForm
+    request: VisionRequest
+    auxiliary: tuple[tuple[str, Auxiliary], ...]
+    injector: Injector | None
+
+    @property
+    def passes(self) -> int:
+        """Passes through the tower per image: one, and one before it where tokens are injected."""
+        return 1 if self.injector is None else 2
+
+
+class Reader(Protocol):
+    """Whatever has a reading: a detector."""
+
+    @property
+    def reading(self) -> Reading:
+        """What it brings to a pass and reads of it."""
+
+
+R = TypeVar("R", bound=Reader)
+
+
+class Pass:
+    """One pass over a batch: its input, side inputs and injected tokens, and what every method reads of it.
+
+    Equal streams, terms and readouts are computed once, and so are equal side inputs. Gradients are recorded
+    if torch is told to: they reach what is learned before or within the pass, such as injected tokens or an
+    adapter of the tower. The pass before an injection, of whose image feature the tokens are made, stays
+    without them.
+    """
+
+    def __init__(self, readings: Sequence[Reading], samples: Sequence[Sample]) -> None:
+        """Prepare a pass.
+
+        Args:
+            readings: Of the methods, all of one group (:func:`group_by_pass`).
+            samples: The images.
+
+        Raises:
+            InputError: The methods cannot share a pass.
+        """
+        if len({reading.shares for reading in readings}) != 1:
+            names = ", ".join(reading.method for reading in readings)
+            raise InputError(
+                f"methods {names} differ in backbone, profile or image size and cannot share a pass"
+            )
+        self._readings, self._samples = readings, samples
+        self._first = readings[0]
+
+    def run(self) -> list[Features]:
+        """Return one set of features per method, in their order, in float32 (float64 from a float64 tower).
+
+        Raises:
+            InputError: Two side inputs of one name clash, or a request does not fit the tower.
+        """
+        injected, prepass = self._injection()
+        requests = [reading.request for reading in self._readings]
+        outputs = self._first.tower(self._pixels, requests, self._auxiliary, injected)
+        return [self._features(output, prepass) for output in outputs]
+
+    @cached_property
+    def _pixels(self) -> Tensor:
+        return input_tensor(self._samples, self._first.form).to(self._first.tower.device)
+
+    @cached_property
+    def _auxiliary(self) -> dict[str, Tensor]:
+        found: dict[str, Tensor] = {}
+        sources: dict[str, str] = {}
+        for identity, part in dict(entry for each in self._readings for entry in each.auxiliary).items():
+            for name, tensor in part(self._samples, self._pixels).items():
+                if name in found:
+                    raise InputError(f"both {sources[name]} and {identity} compute the side input '{name}'")
+                found[name], sources[name] = tensor, identity
+        return found
+
+    def _injection(self) -> tuple[InjectedTokens | None, Tensor | None]:
+        """Return the injected tokens and the image feature [B, C] of the pass without them, if any."""
+        injector = self._first.injector
+        if injector is None:
+            return None, None
+        with torch.no_grad():
+            plain = VisionRequest(cls_ln_post=self._first.request.cls_ln_post)
+            (output,) = self._first.tower(self._pixels, [plain])
+            before = self._features(output, None)
+        return injector.inject(before), before.image_feature
+
+    def _features(self, output: VisionOutput, prepass: Tensor | None) -> Features:
+        return Features(
+            tuple(_full_precision(entry) for entry in output.token_sets),
+            _float(output.image_feature),
+            tuple(sample.class_name for sample in self._samples),
+            self._first.form.size,
+            self._auxiliary,
+            prepass,
+            tuple(_name(sample, number) for number, sample in enumerate(self._samples, 1)),
+        )
+
+
+def group_by_pass(readers: Sequence[R]) -> list[list[R]]:
+    """Group methods that can share a pass, in the order of their first member."""
+    groups: dict[Hashable, list[R]] = {}
+    for reader in readers:
+        groups.setdefault(reader.reading.shares, []).append(reader)
     return list(groups.values())
 
 
 @torch.no_grad()
-def encode_together(detectors: Sequence[Detector], samples: Sequence[Sample]) -> list[Features]:
-    """Encode samples for several methods in one pass.
-
-    Equal streams, terms and readouts are computed once, and so are equal side inputs.
+def encode_together(readers: Sequence[Reader], samples: Sequence[Sample]) -> list[Features]:
+    """Encode samples for several methods in one pass, without gradients.
 
     Args:
-        detectors: Methods of one group (:func:`group_by_pass`).
+        readers: Methods of one group (:func:`group_by_pass`).
         samples: The images.
 
     Returns:
-        One set of features per detector, in their order.
+        One set of features per method, in their order.
 
     Raises:
-        InputError: The detectors do not share their passes, or their side inputs clash.
+        InputError: The methods do not share their passes, or their side inputs clash.
     """
-    return run_pass(detectors, samples)
+    return Pass([reader.reading for reader in readers], samples).run()
 
 
-def run_pass(detectors: Sequence[Detector], samples: Sequence[Sample]) -> list[Features]:
-    """Do what :func:`encode_together` does, and record gradients if torch is told to.
-
-    They reach what is learned before or within the pass: injected tokens, an adapter of the tower. The pass
-    before the injection, whose image feature the tokens are made of, stays without them.
-    """
-    if len(group_by_pass(detectors)) != 1:
-        names = ", ".join(detector.recipe.method for detector in detectors)
-        raise InputError(f"methods {names} differ in backbone, profile or image size and cannot share a pass")
-    first = detectors[0]
-    pixels = first.tensor(samples)
-    auxiliary = _side_inputs(detectors, samples, pixels)
-    injected = prepass = None
-    if first.injector is not None:
-        with torch.no_grad():
-            (plain,) = first.tower(pixels, [VisionRequest(cls_ln_post=first.request.cls_ln_post)])
-            before = first.features(plain, samples, auxiliary)
-        prepass = before.image_feature
-        injected = first.injector.inject(before)
-    outputs = first.tower(pixels, [detector.request for detector in detectors], auxiliary, injected)
-    return [
-        detector.features(output, samples, auxiliary, prepass)
-        for detector, output in zip(detectors, outputs, strict=True)
-    ]
+def input_tensor(samples: Sequence[Sample], form: InputForm) -> Tensor:
+    """Return the vision tower's input, [B, 3, S, S] float32 on the CPU; workers may have prepared it."""
+    prepared = [sample.tensors.get(form) for sample in samples]
+    return torch.stack(
+        [
+            to_tensor(sample.image, *form) if tensor is None else tensor
+            for sample, tensor in zip(samples, prepared, strict=True)
+        ]
+    )
 
 
-def _side_inputs(
-    detectors: Sequence[Detector], samples: Sequence[Sample], pixels: Tensor
-) -> dict[str, Tensor]:
-    found: dict[str, Tensor] = {}
-    sources: dict[str, object] = {}
-    done: set[str] = set()
-    for detector in detectors:
-        for part, built in detector.auxiliary_parts():
-            identity = f"{part.spec.name} {part.options!r}"
-            if identity in done:
-                continue
-            done.add(identity)
-            for name, tensor in built(samples, pixels).items():
-                if name in found:
-                    raise InputError(f"both {sources[name]} and {identity} compute the side input '{name}'")
-                found[name], sources[name] = tensor, identity
-    return found
+def _name(sample: Sample, number: int) -> str:
+    return f"image {number}" if sample.path is None else str(sample.path)
+
+
+def _float(tensor: Tensor) -> Tensor:
+    return tensor if tensor.dtype == torch.float64 else tensor.float()
+
+
+def _full_precision(entry: TokenSet) -> TokenSet:
+    class_token = None if entry.class_token is None else _float(entry.class_token)
+    return replace(entry, tokens=_float(entry.tokens), class_token=class_token)

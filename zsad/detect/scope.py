@@ -9,8 +9,10 @@ from typing import Any
 
 import torch
 
+from zsad.detect.text_side import without_text
 from zsad.errors import ZsadError
 from zsad.parts import PostProcessor, Scorer, TwoPhasePostProcessor, TwoPhaseScorer
+from zsad.recipe.resolved import ResolvedRecipe
 from zsad.values import Conditioning, Features, Prediction, Scores, join_scores, places_by_name
 
 
@@ -19,11 +21,10 @@ class _Batch:
     """What the stages of a batch may read."""
 
     features: Features
-    conditioning: Conditioning | None
+    conditioning: Conditioning
 
     def select(self, places: Sequence[int]) -> _Batch:
-        conditioning = None if self.conditioning is None else self.conditioning.select(places)
-        return _Batch(self.features.select(places), conditioning)
+        return _Batch(self.features.select(places), self.conditioning.select(places))
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ class Scope:
         """Whether answers come only at the end of the scope."""
         return self._split < len(self._stages)
 
-    def add(self, features: Features, conditioning: Conditioning | None) -> Prediction | None:
+    def add(self, features: Features, conditioning: Conditioning) -> Prediction | None:
         """Take a batch; return its prediction, or None where the scope has to be complete first."""
         batch = _Batch(features, conditioning)
         scores = _last(self._stages[: self._split], Scores(), batch)
@@ -121,11 +122,14 @@ class Scope:
             torch.cat([entry.image_feature for entry in seen]),
             tuple(name for entry in seen for name in entry.class_names),
             seen[0].image_size,
+            names=tuple(name for entry in seen for name in entry.names),
         )
         scores = self._stages[self._split].finalize(kept, places_by_name(features.class_names))
-        return _prediction(_last(self._stages[self._split + 1 :], scores, _Batch(features, None)), features)
+        return _prediction(
+            _last(self._stages[self._split + 1 :], scores, _Batch(features, without_text(features))), features
+        )
 
-    def steps(self, features: Features, conditioning: Conditioning | None) -> Iterator[Scores]:
+    def steps(self, features: Features, conditioning: Conditioning) -> Iterator[Scores]:
         """Yield the scores of a batch after each stage; two-phase parts take its classes as their scopes."""
         scores, batch = Scores(), _Batch(features, conditioning)
         for stage in self._stages:
@@ -151,4 +155,19 @@ def _prediction(scores: Scores, features: Features) -> Prediction:
             f"the parts of this method ended with a map {list(scores.map.shape)} and image scores "
             f"{list(scores.image_score.shape)} instead of {[count, side, side]} and {[count]}"
         )
-    return Prediction(scores.image_score, scores.map, features.class_names, scores.trace)
+    return Prediction(scores.image_score, scores.map, features.class_names, scores.trace, features.names)
+
+
+def check_finite(prediction: Prediction, recipe: ResolvedRecipe) -> None:
+    """Check that every score and every pixel of every map is a number: the one place where that is done.
+
+    Raises:
+        ZsadError: One is not; names the method and the image.
+    """
+    finite = prediction.score.isfinite() & prediction.anomaly_map.flatten(1).isfinite().all(1)
+    if bool(finite.all()):  # one look at the device per batch
+        return
+    place = int(finite.logical_not().nonzero()[0])
+    name = prediction.names[place] if prediction.names else f"image {place + 1}"
+    mend = "" if recipe.profile.dtype in ("float32", "float64") else "; try --dtype float32"
+    raise ZsadError(f"method '{recipe.method}' gave a score that is no number for {name}{mend}")

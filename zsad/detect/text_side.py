@@ -55,6 +55,11 @@ def encode_prompts(tower: TextTower, prompts: Prompts) -> tuple[Tensor, Tensor]:
     return reduce_prompts(raw, prompts.state, prompts.reduction, prompts.weights), raw
 
 
+def without_text(features: Features) -> Conditioning:
+    """Return the conditioning of a method without text: no state, [B, 0, C]."""
+    return Conditioning(features.image_feature.new_empty(len(features), 0, features.image_feature.shape[1]))
+
+
 class TextSide:
     """Prompt learner, conditioner and text tower of one method, with a cache of what is constant.
 

@@ -63,7 +63,7 @@ class Composer:
     def compose(self, first: Side, second: Side) -> Pair:
         """Compose a pair on the second side's recipe, or where that is refused on the first side's."""
         for name, recipe in self.recipes.items():
-            if first.is_in(recipe) and second.is_in(recipe):
+            if first.is_in(self.host, recipe) and second.is_in(self.host, recipe):
                 return self._attempt(first, second, name)
         refusals: list[Pair] = []
         for base, guest in ((second, first), (first, second)):

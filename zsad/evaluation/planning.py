@@ -26,7 +26,7 @@ class Task:
     @property
     def passes_per_image(self) -> int:
         """Passes through the vision tower for each image."""
-        return 2 if self.cells[0].contestant.detector.injector is not None else 1
+        return self.cells[0].contestant.detector.reading.passes
 
 
 @dataclass(frozen=True)

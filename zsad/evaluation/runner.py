@@ -67,10 +67,10 @@ def _run_task(
     encode_seconds, images, begun = 0.0, 0, time.perf_counter()
     batches = read_batches(
         task.images,
-        [detectors[0].input_form],
+        [detectors[0].reading.form],
         task.cells[0].rules.batch_size,
         workers,
-        pixels=any(detector.auxiliary_parts() for detector in detectors),
+        pixels=any(detector.reading.auxiliary for detector in detectors),
     )
     for batch in batches:
         readable = [entry for entry in batch if isinstance(entry, Loaded)]

@@ -12,7 +12,7 @@ from pluggy import PluginManager, PluginValidationError
 from zsad.errors import nearest
 from zsad.plugin import hookspecs, specs
 from zsad.plugin.imports import cause
-from zsad.plugin.specs import API_VERSION, PART_KINDS, PartSpec, Spec
+from zsad.plugin.specs import API_VERSION, PART_KINDS, PartSpec, Spec, absolute
 
 HOOKS: dict[str, type[Any]] = {
     "zsad_backbones": specs.BackboneSpec,
@@ -62,7 +62,12 @@ def read_contributions(plugin: object) -> dict[str, tuple[Spec, ...]]:
         manager.register(plugin)
     except PluginValidationError as error:
         raise Refusal(f"its hooks cannot be registered: {cause(error)}") from error
-    return {hook: _call(manager, hook) for hook in HOOKS if hook in implemented}
+    package = getattr(plugin, "__name__", "")
+    return {
+        hook: tuple(absolute(spec, package) for spec in _call(manager, hook))
+        for hook in HOOKS
+        if hook in implemented
+    }
 
 
 def _check_api(plugin: object) -> None:

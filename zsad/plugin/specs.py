@@ -1,13 +1,15 @@
 """What plugins hand to the host: frozen descriptions whose callables are import strings.
 
 Nothing here imports torch, so that everything can be listed without loading it. An import string
-has the form ``"package.module:attribute"``; a resource string has the form ``"package:file.yaml"``.
+has the form ``"package.module:attribute"``; a resource string has the form ``"package:file.yaml"``. Both may
+be relative to the plugin's package: ``".module:attribute"`` and ``":file.yaml"``.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal, get_args
+from collections.abc import Set
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
 API_VERSION = 1
 """The plugin interface that this zsad speaks; a plugin module declares it as ``zsad_api``."""
@@ -29,6 +31,22 @@ PART_KINDS: tuple[PartKind, ...] = get_args(PartKind)
 GeneratorLevel = Literal["image", "features"]
 """What a generator of synthetic anomalies changes."""
 
+IMPLIED_REQUIRES: dict[str, frozenset[str]] = {
+    "prompt_learner": frozenset({"text"}),
+    "prompt_conditioner": frozenset({"text_features"}),
+}
+"""What every part of a kind requires, so that no spec has to say it."""
+
+IMPLIED_PROVIDES: dict[str, frozenset[str]] = {
+    "attention_refiner": frozenset({"patch_tokens"}),
+    "prompt_learner": frozenset({"text_features"}),
+}
+"""What a part of a kind provides where its spec names nothing else."""
+
+
+ImportString: TypeAlias = str
+"""A field of a spec that names something importable, or a file in a package."""
+
 
 @dataclass(frozen=True)
 class PartSpec:
@@ -37,30 +55,46 @@ class PartSpec:
     Attributes:
         name: ``"<plugin>.<part>"``, lower case, for example ``"acme.sharpen"``.
         kind: Which place in a recipe the part can take.
-        factory: Import string of ``build(options, context) -> part``.
+        factory: Import string of the part's class, or of a function, called as ``(options, context)``.
         summary: One sentence for ``zsad parts``.
         options: Import string of a pydantic model, in a module that does not import torch.
-        requires: Capabilities that the backbone or an earlier part has to provide.
-        provides: Capabilities that later parts can then require.
-        batch_dependent: The result for one image depends on which others share its batch.
+        requires: Capabilities that the backbone or an earlier part has to provide. ``"auxiliary:{maps}"``
+            stands for the value of the option ``maps``. What all parts of its kind require need not be named.
+        provides: Capabilities that later parts can then require, likewise.
+        batch_dependent: The result for one image depends on which others share its batch; or the name of an
+            option, or of a property of the options, that says so.
         learnable: The part holds learned parameters, stored under its kind as prefix.
         two_phase: The part sees a whole scope (a class) before it answers: ``collect`` / ``finalize``.
-        transductive: The part learns from the unlabelled test images of its scope.
+        transductive: The part learns from the unlabelled test images of its scope; or a name, likewise.
         companions: Names of parts that have to stand in the recipe beside this one.
     """
 
     name: str
     kind: PartKind
-    factory: str
+    factory: ImportString
     summary: str
-    options: str | None = None
-    requires: frozenset[str] = field(default_factory=frozenset)
-    provides: frozenset[str] = field(default_factory=frozenset)
-    batch_dependent: bool = False
+    options: ImportString | None = None
+    requires: Set[str] = frozenset()
+    provides: Set[str] = frozenset()
+    batch_dependent: bool | str = False
     learnable: bool = False
     two_phase: bool = False
-    transductive: bool = False
+    transductive: bool | str = False
     companions: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Add what the kind implies.
+
+        Raises:
+            TypeError: A string stands where a set of words is meant.
+        """
+        for name in ("requires", "provides"):
+            if isinstance(getattr(self, name), str):
+                raise TypeError(f"{name} of '{self.name}' has to be a set of words, not a string")
+        requires = frozenset(self.requires) | IMPLIED_REQUIRES.get(self.kind, frozenset())
+        provides = frozenset(self.provides) or IMPLIED_PROVIDES.get(self.kind, frozenset())
+        object.__setattr__(self, "requires", requires)
+        object.__setattr__(self, "provides", provides)
 
 
 @dataclass(frozen=True)
@@ -77,8 +111,8 @@ class RecipeSpec:
     """
 
     name: str
-    resource: str
-    converter: str | None = None
+    resource: ImportString
+    converter: ImportString | None = None
     starter: int = 0
 
 
@@ -95,9 +129,9 @@ class BackboneSpec:
     """
 
     name: str
-    factory: str
+    factory: ImportString
     summary: str
-    card: str | None = None
+    card: ImportString | None = None
     default: bool = False
 
 
@@ -113,7 +147,7 @@ class DatasetSpec:
     """
 
     name: str
-    reader: str
+    reader: ImportString
     summary: str
     example: bool = False
 
@@ -130,7 +164,7 @@ class MetricSpec:
     """
 
     name: str
-    factory: str
+    factory: ImportString
     summary: str
     uses_test_labels: bool = False
 
@@ -148,9 +182,9 @@ class LossSpec:
     """
 
     name: str
-    function: str
+    function: ImportString
     summary: str
-    options: str | None = None
+    options: ImportString | None = None
 
 
 @dataclass(frozen=True)
@@ -167,9 +201,9 @@ class GeneratorSpec:
     """
 
     name: str
-    factory: str
+    factory: ImportString
     summary: str
-    options: str | None = None
+    options: ImportString | None = None
     level: GeneratorLevel = "image"
 
 
@@ -184,7 +218,7 @@ class ExporterSpec:
     """
 
     name: str
-    export: str
+    export: ImportString
     summary: str
 
 
@@ -199,7 +233,7 @@ class ReporterSpec:
     """
 
     name: str
-    render: str
+    render: ImportString
     summary: str
 
 
@@ -215,7 +249,7 @@ class CommandSpec:
 
     name: str
     help: str
-    app: str
+    app: ImportString
 
 
 @dataclass(frozen=True)
@@ -230,7 +264,7 @@ class DemoTabSpec:
 
     name: str
     help: str
-    build: str
+    build: ImportString
 
 
 Spec = (
@@ -246,3 +280,20 @@ Spec = (
     | CommandSpec
     | DemoTabSpec
 )
+
+S = TypeVar("S", bound=Spec)
+
+
+def absolute(spec: S, package: str) -> S:
+    """Return a spec whose import strings are those seen from anywhere.
+
+    Args:
+        spec: As a plugin wrote it: ``".module:attribute"`` and ``":file"`` are meant from its package.
+        package: The plugin's package, or its module where it is no package.
+    """
+    changed: dict[str, Any] = {}
+    for entry in fields(spec):
+        value = getattr(spec, entry.name)
+        if "ImportString" in str(entry.type) and isinstance(value, str) and value.startswith((".", ":")):
+            changed[entry.name] = f"{package}{value}"
+    return replace(spec, **changed) if changed else spec

@@ -16,6 +16,7 @@ import yaml
 from zsad.errors import ZsadError
 from zsad.plugin.host import Host
 from zsad.recipe.recipes import PartChoice, Recipe, load_recipe
+from zsad.recipe.resolved import resolved_part
 
 Status = Literal["recipe", "runs", "same", "refused", "failed"]
 
@@ -65,9 +66,11 @@ class Side:
         """Return what these parts declare to require."""
         return _requires(host, self.choices)
 
-    def is_in(self, recipe: Recipe) -> bool:
+    def is_in(self, host: Host, recipe: Recipe) -> bool:
         """Whether a recipe has these parts, with the same texts where the options name any."""
-        return all(_key(getattr(recipe.parts, kind)) == _key(part) for kind, part in self.choices.items())
+        return all(
+            _key(host, getattr(recipe.parts, kind)) == _key(host, part) for kind, part in self.choices.items()
+        )
 
 
 @dataclass(frozen=True)
@@ -144,12 +147,12 @@ def usable_recipes(host: Host) -> dict[str, Recipe]:
 def refiners(host: Host, recipes: dict[str, Recipe]) -> tuple[Side, ...]:
     """Return the attention refiners that recipes use, and the plain stream.
 
-    One whose result depends on the batch is the twin of one whose result does not, and is left out.
+    One whose result depends on the batch shows little in a batch of two, and is left out.
     """
     return tuple(
         side
         for side in _sides(host, recipes, REFINER)
-        if (part := side.choices[REFINER]) is None or not host.parts.get(part.use).spec.batch_dependent
+        if (part := side.choices[REFINER]) is None or not resolved_part(host, part).batch_dependent
     )
 
 
@@ -189,31 +192,35 @@ def _side(host: Host, name: str, recipe: Recipe, kinds: tuple[str, ...]) -> Side
     choices: dict[str, PartChoice | None] = {kind: getattr(recipe.parts, kind) for kind in kinds}
     parts = [part for part in choices.values() if part is not None]
     needs = _requires(host, choices)
-    auxiliary = (part for part in recipe.parts.auxiliary if host.parts.get(part.use).spec.provides & needs)
-    return Side(" + ".join(map(_label, parts)) or "none", name, choices, tuple(auxiliary))
+    auxiliary = (part for part in recipe.parts.auxiliary if resolved_part(host, part).provides & needs)
+    label = " + ".join(_label(host, part) for part in parts)
+    return Side(label or "none", name, choices, tuple(auxiliary))
 
 
 def _requires(host: Host, choices: dict[str, PartChoice | None]) -> frozenset[str]:
     parts = (part for part in choices.values() if part is not None)
-    return frozenset[str]().union(*(host.parts.get(part.use).spec.requires for part in parts))
+    return frozenset[str]().union(*(resolved_part(host, part).requires for part in parts))
 
 
 def _use(part: PartChoice | None) -> str | None:
     return None if part is None else part.use
 
 
-def _label(part: PartChoice) -> str:
-    texts = ", ".join(text.rpartition(":")[2] for text in _texts(part))
+def _label(host: Host, part: PartChoice) -> str:
+    texts = ", ".join(text.rpartition(":")[2] for text in _texts(host, part))
     return f"{part.use} ({texts})" if texts else part.use
 
 
-def _texts(part: PartChoice) -> list[str]:
-    """Return the resources that a part's options name."""
-    return [value for value in part.options.values() if isinstance(value, str) and ":" in value]
+def _texts(host: Host, part: PartChoice) -> list[str]:
+    """Return the resources that a part's options name, if it learns nothing: they tell two of it apart."""
+    resolved = resolved_part(host, part)
+    if resolved.spec.learnable or resolved.options is None:
+        return []
+    return [value for _, value in resolved.options if isinstance(value, str) and ":" in value]
 
 
-def _key(part: PartChoice | None) -> tuple[str, list[str]] | None:
-    return None if part is None else (part.use, _texts(part))
+def _key(host: Host, part: PartChoice | None) -> tuple[str, list[str]] | None:
+    return None if part is None else (part.use, _texts(host, part))
 
 
 def _options(path: str, part: PartChoice) -> Iterator[str]:

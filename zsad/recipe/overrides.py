@@ -9,10 +9,7 @@ from typing import Any
 import yaml
 
 from zsad.errors import InputError, nearest
-from zsad.recipe.recipes import PartChoices, Recipe
-
-LISTS = ("auxiliary", "post_processors")
-"""The places of a recipe that hold an ordered list of parts."""
+from zsad.recipe.recipes import LISTS, PartChoices
 
 PLAIN = ("readout", "profile", "image_size", "display", "training")
 """The fields of a recipe, beside its parts, that can be set."""
@@ -47,11 +44,6 @@ def apply_overrides(recipe: dict[str, Any], overrides: Sequence[str]) -> dict[st
                 f"(there are: {', '.join(known)})"
             )
     return result
-
-
-def changes_parts(before: Recipe, after: Recipe) -> bool:
-    """Whether the parts or the readout differ, so that the method is no longer the published one."""
-    return before.parts != after.parts or before.readout != after.readout
 
 
 def _split(text: str) -> tuple[str, str, Any]:

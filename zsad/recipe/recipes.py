@@ -22,6 +22,10 @@ VARIABLE = ("fidelity", "profile", "image_size", "readout", "parts", "display", 
 """The fields of a recipe that may differ from backbone to backbone."""
 
 
+LISTS = ("auxiliary", "post_processors")
+"""The places of a recipe that hold an ordered list of parts."""
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from zsad.plugin.host import Host
 from zsad.plugin.imports import load_object
 from zsad.plugin.specs import GeneratorLevel
-from zsad.recipe.resolution import validated_options
+from zsad.recipe.resolved import validated_options
 
 if TYPE_CHECKING:
     import torch

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from zsad.detect.detector import Detector
-from zsad.detect.passes import run_pass
+from zsad.detect.passes import Pass
 from zsad.training.batches import Batch
 from zsad.training.examples import ExampleSource
 from zsad.training.reading import ExampleReader
@@ -46,7 +46,7 @@ class LiveFeatures:
         # One by one, so that the workers share a batch.
         examples = [example for (example,) in self._reader.batches([place] for place in places)]
         with torch.set_grad_enabled(self._grad):
-            (features,) = run_pass([self._detector], [example.sample for example in examples])
+            (features,) = Pass([self._detector.reading], [example.sample for example in examples]).run()
         return Batch(
             in_precision(features, full_precision(self._detector), device),
             torch.from_numpy(np.stack([example.mask for example in examples])).to(device),

@@ -40,7 +40,7 @@ class ExampleReader:
 
     def __init__(self, detector: Detector, source: ExampleSource, workers: int) -> None:
         # Side inputs alone are computed from the pixels, by a preprocessing of their own.
-        items = _Prepared(source, detector.input_form, pixels=bool(detector.auxiliary_parts()))
+        items = _Prepared(source, detector.reading.form, pixels=bool(detector.reading.auxiliary))
         self._loader: ItemLoader[PreparedExample] = ItemLoader(items, workers)
 
     def batches(self, places: Iterable[Sequence[int]]) -> Iterator[list[PreparedExample]]:

@@ -22,14 +22,14 @@ class Step:
     Attributes:
         batch: Features as encoded, masks, labels and weights of B images.
         adapted: The features behind the feature adapter.
-        conditioning: The text side, or None for a method without text.
+        conditioning: The text side; without states for a method without text.
         scores: The scorer's answer.
         maps: How scores of patches become maps.
     """
 
     batch: Batch
     adapted: Features
-    conditioning: Conditioning | None
+    conditioning: Conditioning
     scores: Scores
     maps: Maps
 

@@ -21,7 +21,7 @@ from zsad.errors import InputError, ZsadError
 from zsad.parts import TwoPhaseScorer
 from zsad.plugin.host import Host
 from zsad.plugin.imports import load_object
-from zsad.recipe.resolution import validated_options
+from zsad.recipe.resolved import validated_options
 from zsad.recipe.training import Training, chosen_losses
 from zsad.training.batches import Batch, BatchSource
 from zsad.training.generators import FeatureGenerator

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from zsad.errors import InputError
 from zsad.files import atomic_write
 from zsad.plugin.imports import resource_path
-from zsad.recipe.resolution import ResolvedRecipe
+from zsad.recipe.resolved import ResolvedRecipe
 from zsad.weights.card import METADATA_KEY, WeightsCard, read_card
 from zsad.weights.repositories.names import named_file
 

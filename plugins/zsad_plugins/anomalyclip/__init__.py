@@ -13,24 +13,14 @@ zsad_api = 1
 @hookimpl
 def zsad_parts() -> Iterator[PartSpec]:
     """Yield the object-agnostic prompt learner."""
-    yield PartSpec(
-        name="anomalyclip.prompts",
-        kind="prompt_learner",
-        factory="zsad_plugins.anomalyclip.prompts:build",
-        summary="one learned normal and one learned abnormal prompt for every object, with deep prompts",
-        options="zsad_plugins.anomalyclip.options:PromptOptions",
-        requires=frozenset({"text", "causal_text"}),
-        provides=frozenset({"text_features"}),
-        learnable=True,
-    )
+    # fmt: off
+    yield PartSpec("anomalyclip.prompts", "prompt_learner", ".prompts:ObjectAgnosticPrompts",
+                   "one learned normal and one learned abnormal prompt for every object, with deep prompts",
+                   options=".options:PromptOptions", requires={"causal_text"}, learnable=True)
+    # fmt: on
 
 
 @hookimpl
 def zsad_recipes() -> Iterator[RecipeSpec]:
     """Yield the published method."""
-    yield RecipeSpec(
-        "anomalyclip",
-        "zsad_plugins.anomalyclip:recipe.yaml",
-        converter="zsad_plugins.anomalyclip.convert:convert",
-        starter=3,
-    )
+    yield RecipeSpec("anomalyclip", ":recipe.yaml", ".convert:convert", starter=3)

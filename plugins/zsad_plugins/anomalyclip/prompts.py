@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from zsad.backbones.text import TextTower
 from zsad.parts import BuildContext
 from zsad.values import ABNORMAL, NORMAL, DeepPrompts, Prompts
 from zsad_plugins.anomalyclip.options import PromptOptions
@@ -24,36 +23,27 @@ class ObjectAgnosticPrompts(nn.Module):
 
     class_agnostic = True
 
-    def __init__(self, options: PromptOptions, text: TextTower) -> None:
+    def __init__(self, options: PromptOptions, context: BuildContext) -> None:
         super().__init__()
+        text = context.text
         blocks = min(options.deep_blocks.resolve(text.depth), text.depth - 1)
-        context = torch.randn(2, options.context_tokens, text.width)
-        deep = torch.randn(blocks, options.deep_tokens, text.width)
-        self.context = nn.Parameter(context * INITIAL_DEVIATION)
-        self.deep = nn.Parameter(deep * INITIAL_DEVIATION)
-        placeholders = "X " * options.context_tokens
-        ids = text.tokenize([placeholders + options.normal, placeholders + options.abnormal])
-        words = text.embed(ids).detach()
-        self.register_buffer("words", words, persistent=False)
-        self.register_buffer("end", text.end_positions(ids), persistent=False)
+        tokens = torch.randn(2, options.context_tokens, text.width)
+        self.context = nn.Parameter(tokens * INITIAL_DEVIATION)
+        self.deep = nn.Parameter(torch.randn(blocks, options.deep_tokens, text.width) * INITIAL_DEVIATION)
+        words = text.sentences([options.normal, options.abnormal], slots=options.context_tokens)
+        self.slots = {"context": words.slots}
+        self.register_buffer("words", words.embeddings, persistent=False)
+        self.register_buffer("end", words.end, persistent=False)
         self.words: Tensor
         self.end: Tensor
 
     def forward(self, class_name: str) -> Prompts:
         """Return the two prompts; the class noun plays no part."""
-        after = 1 + self.context.shape[1]
-        context = self.context.to(self.words.dtype)
-        embeddings = torch.cat([self.words[:, :1], context, self.words[:, after:]], dim=1)
+        before, behind = self.words[:, :1], self.words[:, 1 + self.context.shape[1] :]
         return Prompts(
-            embeddings,
+            torch.cat([before, self.context.to(self.words.dtype), behind], dim=1),
             self.end,
             torch.tensor([NORMAL, ABNORMAL], device=self.end.device),
             deep=DeepPrompts(tuple(self.deep.unbind())),
-            slots={"context": slice(1, after)},
+            slots=self.slots,
         )
-
-
-def build(options: PromptOptions, context: BuildContext) -> ObjectAgnosticPrompts:
-    """Build the prompts for the backbone's text tower."""
-    assert context.text is not None  # 'text' is required
-    return ObjectAgnosticPrompts(options, context.text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -18,44 +18,46 @@ from zsad_plugins.standard.options import FuseOptions, GaussianOptions, Upsample
 class Softmax:
     """Turns logits over (normal, abnormal) into probabilities; other kinds pass."""
 
+    def __init__(self, options: None, context: BuildContext) -> None:
+        pass
+
     def __call__(self, scores: Scores, features: Features) -> Scores:
         """Return the scores with every set of logits replaced."""
-        return replace(
-            scores,
-            sets=tuple(
-                replace(entry, values=torch.softmax(entry.values, dim=1), kind="probabilities")
-                if entry.kind == "logits"
-                else entry
-                for entry in scores.sets
-            ),
-        )
+        return replace(scores, sets=tuple(map(probabilities, scores.sets)))
 
 
-@dataclass(frozen=True)
+def probabilities(entry: ScoreSet) -> ScoreSet:
+    """Return the probabilities of a set of logits, and any other set as it is."""
+    if entry.kind != "logits":
+        return entry
+    return replace(entry, values=torch.softmax(entry.values, dim=1), kind="probabilities")
+
+
 class Upsample:
     """Interpolates every score set to the image size."""
 
-    mode: str
-    align_corners: bool
+    def __init__(self, options: UpsampleOptions, context: BuildContext) -> None:
+        self.mode = options.mode
+        self.align_corners = options.align_corners if options.mode == "bilinear" else None
 
     def __call__(self, scores: Scores, features: Features) -> Scores:
         """Return the scores at [B, K, S, S]."""
-        align = self.align_corners if self.mode == "bilinear" else None
         size = (features.image_size, features.image_size)
-        return replace(
-            scores,
-            sets=tuple(
-                replace(entry, values=F.interpolate(entry.values, size, mode=self.mode, align_corners=align))
-                for entry in scores.sets
-            ),
+        enlarged = (
+            replace(
+                entry,
+                values=F.interpolate(entry.values, size, mode=self.mode, align_corners=self.align_corners),
+            )
+            for entry in scores.sets
         )
+        return replace(scores, sets=tuple(enlarged))
 
 
-@dataclass(frozen=True)
 class Fuse:
     """Joins the abnormal channel of all score sets into the anomaly map."""
 
-    how: str
+    def __init__(self, options: FuseOptions, context: BuildContext) -> None:
+        self.how = options.how
 
     def __call__(self, scores: Scores, features: Features) -> Scores:
         """Return the scores with their map set."""
@@ -76,47 +78,23 @@ def anomaly_channel(entry: ScoreSet) -> Tensor:
     return entry.values[:, 0]
 
 
-@dataclass(frozen=True)
 class Gaussian:
     """Smooths the anomaly map."""
 
-    sigma: float
+    def __init__(self, options: GaussianOptions, context: BuildContext) -> None:
+        self.sigma = options.sigma
 
     def __call__(self, scores: Scores, features: Features) -> Scores:
         """Return the scores with their map smoothed."""
-        assert scores.map is not None  # 'anomaly_map' is required
-        return replace(scores, map=gaussian_blur(scores.map, self.sigma))
+        return replace(scores, map=gaussian_blur(scores.required_map, self.sigma))
 
 
 class MapMaximum:
     """Sets the image score from the map."""
 
+    def __init__(self, options: None, context: BuildContext) -> None:
+        pass
+
     def __call__(self, scores: Scores, features: Features) -> Scores:
         """Return the scores with the map's maximum as image score."""
-        assert scores.map is not None  # 'anomaly_map' is required
-        return scores.with_image_score(scores.map.flatten(1).amax(1), "standard.map_maximum")
-
-
-def build_softmax(options: None, context: BuildContext) -> Softmax:
-    """Build the step."""
-    return Softmax()
-
-
-def build_upsample(options: UpsampleOptions, context: BuildContext) -> Upsample:
-    """Build the step."""
-    return Upsample(options.mode, options.align_corners)
-
-
-def build_fuse(options: FuseOptions, context: BuildContext) -> Fuse:
-    """Build the step."""
-    return Fuse(options.how)
-
-
-def build_gaussian(options: GaussianOptions, context: BuildContext) -> Gaussian:
-    """Build the step."""
-    return Gaussian(options.sigma)
-
-
-def build_map_maximum(options: None, context: BuildContext) -> MapMaximum:
-    """Build the step."""
-    return MapMaximum()
+        return scores.with_image_score(scores.required_map.flatten(1).amax(1), "standard.map_maximum")

@@ -8,7 +8,6 @@ import torch
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from zsad.backbones.text import TextTower
 from zsad.errors import InputError
 from zsad.parts import BuildContext
 from zsad.plugin.imports import read_resource
@@ -53,8 +52,8 @@ class TemplatePrompts:
 
     class_agnostic = False
 
-    def __init__(self, options: TemplatesOptions, text: TextTower) -> None:
-        self.options, self.text = options, text
+    def __init__(self, options: TemplatesOptions, context: BuildContext) -> None:
+        self.options, self.text = options, context.text
         self.words = read_words(options.words)
 
     def sentences(self, class_name: str) -> tuple[list[str], list[str]]:
@@ -71,17 +70,11 @@ class TemplatePrompts:
     def __call__(self, class_name: str) -> Prompts:
         """Return the tokenised sentences, normal ones first."""
         normal, abnormal = self.sentences(class_name)
-        ids = self.text.tokenize([*normal, *abnormal])
+        found = self.text.sentences([*normal, *abnormal])
         state = [NORMAL] * len(normal) + [ABNORMAL] * len(abnormal)
         return Prompts(
-            self.text.embed(ids),
-            self.text.end_positions(ids),
-            torch.tensor(state, device=ids.device),
+            found.embeddings,
+            found.end,
+            torch.tensor(state, device=found.end.device),
             reduction=Reduction(normalize_each=self.options.normalize_each),
         )
-
-
-def build(options: TemplatesOptions, context: BuildContext) -> TemplatePrompts:
-    """Build the prompts for the backbone's text tower."""
-    assert context.text is not None  # 'text' is required
-    return TemplatePrompts(options, context.text)

@@ -21,7 +21,7 @@ from zsad.backbones.loading import load_backbone
 from zsad.data.dataset import Dataset
 from zsad.detect.detector import Detector
 from zsad.detect.loading import load_detector
-from zsad.detect.passes import run_pass
+from zsad.detect.passes import Pass
 from zsad.plugin.host import get_host
 from zsad.recipe.recipes import load_recipe
 from zsad.training.learner import learned_parameters, learned_state
@@ -87,7 +87,7 @@ def test_gradients_go_through_the_pass_as_differences_say(load) -> None:
     target = torch.randn(2, 2, 4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 
     def loss() -> torch.Tensor:
-        (features,) = run_pass([detector], detector.samples(images, ["gear", "metal nut"]))
+        (features,) = Pass([detector.reading], detector.samples(images, ["gear", "metal nut"])).run()
         adapted = detector.adapt(features)
         scores = detector.part("scorer")(adapted, detector.condition(adapted))
         return sum((entry.values * target).sum() for entry in scores.sets) + 10 * scores.image_score.sum()

@@ -72,7 +72,7 @@ def test_samples_that_a_worker_prepared_are_not_resized_again(load, mini, sample
         for sample, tensor in zip(samples, detector.tensor(samples), strict=True)
     ]
     torch.testing.assert_close(part(ready, None)["stem"], part(samples, None)["stem"])
-    assert part.form == detector.input_form
+    assert part.form == detector.reading.form
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ def test_aliased_taps_share_what_they_read(untrained) -> None:
         detector = untrained("filo", f"attention_refiner.aliased={aliased}")
         found[aliased] = [
             (token.name, token.block, token.stream is not None, token.point)
-            for token in detector.request.tokens
+            for token in detector.reading.request.tokens
         ]
     assert found["true"] == [
         ("ordinary.1", 4, True, "output"),

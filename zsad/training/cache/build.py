@@ -96,7 +96,7 @@ def open_cache(
         target,
         images=len(source),
         shard_size=shard_size,
-        reading=reading_of(detector.request),
+        reading=reading_of(detector.reading.request),
         size=detector.recipe.image_size,
         dtype=full_precision(detector),
     )

@@ -38,7 +38,7 @@ class Filling:
     ) -> None:
         self._detector, self._reader, self._layout, self._dtype = detector, reader, layout, dtype
         self._report, self._announce = report, announce
-        self._reading = reading_of(detector.request)
+        self._reading = reading_of(detector.reading.request)
         self._tower = DTYPES[detector.recipe.profile.dtype]
         self._left, self._announced = 0, False
 

@@ -73,7 +73,7 @@ def describe(
     Raises:
         InputError: A part reads something that cannot be described.
     """
-    encode_key, request = detector.encode_key, detector.request
+    encode_key, request = detector.encode_key, detector.reading.request
     try:
         reads = [plain(place) for place in reading_of(request).places]
         side_inputs = [
@@ -91,7 +91,7 @@ def describe(
         "device": detector.backbone.device.type,
         "backbone": encode_key.backbone,
         "profile": plain(encode_key.profile),
-        "input": plain(detector.input_form._asdict()),
+        "input": plain(detector.reading.form._asdict()),
         "reads": reads,
         "cls_ln_post": request.cls_ln_post,
         "auxiliary": sorted(side_inputs, key=_text),

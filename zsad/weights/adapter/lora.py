@@ -4,7 +4,7 @@ An adapted backbone is a :class:`ClipBackbone` of its own. Its blocks are copies
 same storage, and PEFT replaces linear layers in the copies alone; so a plain and an adapted backbone serve
 detectors side by side, and the memory of the weights is spent once.
 
-Gradients reach it through :func:`zsad.detect.passes.run_pass` and the text side; ``detector.encode`` and
+Gradients reach it through :func:`zsad.detect.passes.Pass` and the text side; ``detector.encode`` and
 ``detector.score`` record none.
 """
 

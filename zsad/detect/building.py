@@ -1,0 +1,52 @@
+"""Building parts, and the checks that each is what its plugin declares."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from zsad.backbones.clip import ClipBackbone
+from zsad.errors import InputError, ZsadError
+from zsad.parts import BuildContext, TwoPhasePostProcessor, TwoPhaseScorer
+from zsad.plugin.imports import load_object
+from zsad.recipe.resolved import ResolvedPart
+
+
+def build_part(part: ResolvedPart, context: BuildContext) -> Any:
+    """Build a part and check that it is of the form that its spec declares.
+
+    Raises:
+        InputError: An option does not fit the backbone.
+        ZsadError: The part is not of the form that its spec declares.
+    """
+    name = part.spec.name
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(context.seed)
+        try:
+            built = load_object(part.spec.factory)(part.options, context)
+        except InputError as error:
+            raise InputError(f"part '{name}': {error}") from error
+    if isinstance(built, (TwoPhaseScorer, TwoPhasePostProcessor)) != part.spec.two_phase:
+        said = "has collect and finalize" if not part.spec.two_phase else "lacks collect and finalize"
+        raise ZsadError(f"part '{name}' {said}, but declares two_phase={part.spec.two_phase}")
+    if part.spec.learnable and not isinstance(built, nn.Module):
+        raise ZsadError(f"part '{name}' is declared learnable, but is no torch module")
+    return built
+
+
+def check_owns_its_tensors(part: ResolvedPart, module: nn.Module, backbone: ClipBackbone) -> None:
+    """Check that a part holds no tensor of a tower, which training would then move with it.
+
+    Raises:
+        ZsadError: A parameter or buffer shares its memory with a frozen weight.
+    """
+    frozen = backbone.storages()
+    held = [*module.named_parameters(), *module.named_buffers()]
+    for name, tensor in held:
+        if tensor.numel() and tensor.untyped_storage().data_ptr() in frozen:
+            raise ZsadError(
+                f"part '{part.spec.name}' holds frozen weights of the backbone as its own '{name}'; "
+                "let it keep context.text, which is no module, or copies"
+            )

@@ -1,0 +1,62 @@
+"""Whether the parts of a recipe fit together and the backbone, decided from what they declare."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from zsad.errors import InputError
+from zsad.plugin.host import Host
+from zsad.recipe.profiles import Readout
+from zsad.recipe.resolved import ResolvedPart
+
+BATCH_KINDS = ("auxiliary", "attention_refiner", "feature_adapter", "prompt_learner", "prompt_conditioner")
+"""Parts whose results are kept for one batch only."""
+
+
+def check_compatibility(
+    host: Host, parts: Sequence[ResolvedPart], capabilities: frozenset[str], readout: Readout
+) -> None:
+    """Check that the backbone or an earlier part provides what each part requires.
+
+    Behind a two-phase part nothing is left of a single batch: tokens and side inputs are gone.
+
+    Raises:
+        InputError: Names the part, the requirement, and a part that would meet it.
+    """
+    kinds = {part.kind for part in parts}
+    if "prompt_conditioner" in kinds and "prompt_learner" not in kinds:
+        raise InputError("this recipe has a prompt_conditioner, but no prompt_learner for it to edit")
+    available, of_batch = set(capabilities), set[str]()
+    read = {"patch_tokens", f"tokens:{readout.stage}"}
+    if "attention_refiner" not in kinds:
+        available |= read
+        of_batch |= read
+    for part in parts:
+        for need in sorted(part.requires - available):
+            if need in of_batch:
+                raise InputError(
+                    f"part '{part.spec.name}' ({part.kind}) requires '{need}', of which nothing is kept "
+                    "behind a two-phase part; put it before that one"
+                )
+            raise InputError(
+                f"part '{part.spec.name}' ({part.kind}) requires '{need}', which neither the backbone nor an "
+                f"earlier part provides{_who_provides(host, need)}"
+            )
+        available |= part.provides
+        if part.kind in BATCH_KINDS:
+            of_batch |= part.provides
+        if "patch_tokens" in part.provides:
+            available |= read
+            of_batch |= read
+        if part.spec.two_phase:
+            available -= of_batch
+    for end in ("anomaly_map", "image_score"):
+        if end not in available:
+            raise InputError(f"no part of this recipe provides '{end}'{_who_provides(host, end)}")
+
+
+def _who_provides(host: Host, need: str) -> str:
+    names = [
+        f"'{name}' ({claim.spec.kind})" for name, claim in host.parts.items() if need in claim.spec.provides
+    ]
+    return f"; {', '.join(names[:3])} would" if names else ""
