@@ -33,7 +33,7 @@ def load(kit: Kit, golden: Golden, folder: Path) -> Detector:
     convert_checkpoint(get_host(), method, source, weights)
     learned = torch.load(source, weights_only=True)["prompt_learner"]["ctx_pos"].shape[2]
     depth = json.loads(kit.clip_config(golden).read_text())["vision_cfg"]["layers"]
-    scorer = "cops.scorer_batch" if meta["batch_size"] > 1 else "cops.scorer"
+    extent = "batch" if meta["batch_size"] > 1 else "image"
     return load_detector(
         method,
         backbone=kit.backbone(golden),
@@ -53,7 +53,7 @@ def load(kit: Kit, golden: Golden, folder: Path) -> Detector:
             f"prompt_learner.deep_blocks={meta['depth']}",
             f"prompt_conditioner.prototypes={meta['prototypes']}",
             f"prompt_conditioner.samples={meta['samples']}",
-            f"scorer={scorer}",
+            f"scorer.extent={extent}",
             f"scorer.alpha={meta['alpha']}",
             f"scorer.beta={meta['beta']}",
             "scorer.epsilon=0",

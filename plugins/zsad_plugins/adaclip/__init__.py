@@ -9,62 +9,31 @@ from zsad.plugin.specs import PartSpec, RecipeSpec
 
 zsad_api = 1
 
-_OPTIONS = "zsad_plugins.adaclip.options"
-
 
 @hookimpl
 def zsad_parts() -> Iterator[PartSpec]:
     """Yield the prompts of both towers, the projections and the fusion."""
-    yield PartSpec(
-        name="adaclip.visual_prompts",
-        kind="attention_refiner",
-        factory="zsad_plugins.adaclip.visual_prompts:build",
-        summary="learned tokens behind the patches, shifted by the image feature of a pass without them",
-        options=f"{_OPTIONS}:VisualPromptOptions",
-        requires=frozenset({"cls_token"}),
-        provides=frozenset({"patch_tokens"}),
-        learnable=True,
-    )
-    yield PartSpec(
-        name="adaclip.projections",
-        kind="feature_adapter",
-        factory="zsad_plugins.adaclip.projections:build",
-        summary="a learned linear layer per tap and one for the image feature, to the joint space",
-        requires=frozenset({"tokens:raw", "cls_token"}),
-        provides=frozenset({"tokens:joint"}),
-        learnable=True,
-    )
-    yield PartSpec(
-        name="adaclip.text_prompts",
-        kind="prompt_conditioner",
-        factory="zsad_plugins.adaclip.text_prompts:build",
-        summary="deep text prompts, shifted by each image's own feature",
-        options=f"{_OPTIONS}:TextPromptOptions",
-        requires=frozenset({"text_features", "cls_token"}),
-        learnable=True,
-    )
-    yield PartSpec(
-        name="adaclip.semantic_fusion",
-        kind="scorer",
-        factory="zsad_plugins.adaclip.fusion:build",
-        summary="cosine scores; the image feature takes in cluster centres of the most anomalous patches",
-        options=f"{_OPTIONS}:FusionOptions",
-        requires=frozenset({"tokens:joint", "text_features", "cls_token"}),
-        provides=frozenset({"scores:logits", "image_score"}),
-    )
-    yield PartSpec(
-        name="adaclip.mean_logits",
-        kind="post_processors",
-        factory="zsad_plugins.adaclip.fusion:build_mean_logits",
-        summary="the mean of all taps' logits, before any softmax",
-        requires=frozenset({"scores:logits"}),
-        provides=frozenset({"scores:logits"}),
-    )
+    # fmt: off
+    yield PartSpec("adaclip.visual_prompts", "attention_refiner", ".visual_prompts:VisualPrompts",
+                   "learned tokens behind the patches, shifted by the image feature of a pass without them",
+                   options=".options:VisualPromptOptions", requires={"cls_token"}, learnable=True)
+    yield PartSpec("adaclip.projections", "feature_adapter", ".projections:Projections",
+                   "a learned linear layer per tap and one for the image feature, to the joint space",
+                   requires={"tokens:raw", "cls_token"}, provides={"tokens:joint"}, learnable=True)
+    yield PartSpec("adaclip.text_prompts", "prompt_conditioner", ".text_prompts:TextPrompts",
+                   "deep text prompts, shifted by each image's own feature",
+                   options=".options:TextPromptOptions", requires={"cls_token"}, learnable=True)
+    yield PartSpec("adaclip.semantic_fusion", "scorer", ".fusion:SemanticFusion",
+                   "cosine scores; the image feature takes in cluster centres of the most anomalous patches",
+                   options=".options:FusionOptions", requires={"tokens:joint", "text_features", "cls_token"},
+                   provides={"scores:logits", "image_score"})
+    yield PartSpec("adaclip.mean_logits", "post_processors", ".fusion:MeanLogits",
+                   "the mean of all taps' logits, before any softmax",
+                   requires={"scores:logits"}, provides={"scores:logits"})
+    # fmt: on
 
 
 @hookimpl
 def zsad_recipes() -> Iterator[RecipeSpec]:
     """Yield the published method."""
-    yield RecipeSpec(
-        "adaclip", "zsad_plugins.adaclip:recipe.yaml", converter="zsad_plugins.adaclip.convert:convert"
-    )
+    yield RecipeSpec("adaclip", ":recipe.yaml", ".convert:convert")

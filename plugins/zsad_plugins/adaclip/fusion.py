@@ -37,8 +37,8 @@ class SemanticFusion:
     probability fall; the features of all taps, side by side, are what is clustered.
     """
 
-    def __init__(self, options: FusionOptions, seed: int) -> None:
-        self.options, self.seed = options, seed
+    def __init__(self, options: FusionOptions, context: BuildContext) -> None:
+        self.options, self.seed = options, context.seed
         self.cosine = CosineScorer(CosineOptions(temperature=options.temperature))
 
     def cluster(self, features: Features, logits: Tensor) -> tuple[Tensor, Tensor]:
@@ -63,13 +63,12 @@ class SemanticFusion:
         # Empty clusters, of images with hardly any structure, do not count.
         return F.normalize(centers.sum(1) / (counts > 0).sum(1, keepdim=True), dim=-1), labels
 
-    def __call__(self, features: Features, conditioning: Conditioning | None) -> Scores:
+    def __call__(self, features: Features, conditioning: Conditioning) -> Scores:
         """Return logits per token set and the image score.
 
         Raises:
             InputError: The token sets are windows, or differ in their grids.
         """
-        assert conditioning is not None  # 'text_features' is required
         scores = self.cosine(features, conditioning)
         clustered, _ = self.cluster(features, mean_logits(scores))
         weight = self.options.weight
@@ -82,6 +81,9 @@ class SemanticFusion:
 class MeanLogits:
     """Replaces the taps' logits by their mean."""
 
+    def __init__(self, options: None, context: BuildContext) -> None:
+        pass
+
     def __call__(self, scores: Scores, features: Features) -> Scores:
         """Return the scores with one set.
 
@@ -89,13 +91,3 @@ class MeanLogits:
             InputError: The score sets are no logits, or differ in their grids.
         """
         return replace(scores, sets=(ScoreSet("mean", mean_logits(scores), "logits"),))
-
-
-def build(options: FusionOptions, context: BuildContext) -> SemanticFusion:
-    """Build the scorer; the run's seed is the clustering's."""
-    return SemanticFusion(options, context.seed)
-
-
-def build_mean_logits(options: None, context: BuildContext) -> MeanLogits:
-    """Build the step."""
-    return MeanLogits()

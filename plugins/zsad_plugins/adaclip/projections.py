@@ -20,10 +20,10 @@ class Projections(nn.Module):
         image: From C to C channels.
     """
 
-    def __init__(self, taps: int, width: int, embed_dim: int) -> None:
+    def __init__(self, options: None, context: BuildContext) -> None:
         super().__init__()
-        self.patches = LinearHeads(taps, width, embed_dim)
-        self.image = nn.Linear(embed_dim, embed_dim)
+        self.patches = LinearHeads(None, context)
+        self.image = nn.Linear(context.embed_dim, context.embed_dim)
 
     def forward(self, features: Features) -> Features:
         """Return the features with token sets [B, N, C] and the image feature [B, C] projected.
@@ -32,12 +32,6 @@ class Projections(nn.Module):
             InputError: The refiner reads another number of token sets than there are taps.
         """
         projected: Features = self.patches(features)
-        # Without visual prompts the only pass is the plain one, whose feature the text prompts need.
-        plain = features.image_feature if features.prepass is None else features.prepass
         image = apply_by_image(self.image, features.image_feature)
-        return replace(projected, image_feature=image, prepass=plain)
-
-
-def build(options: None, context: BuildContext) -> Projections:
-    """Build a layer for each tap of the recipe, and the image feature's."""
-    return Projections(len(context.taps), context.vision_width, context.embed_dim)
+        # Without visual prompts the only pass is the plain one, whose feature the text prompts need.
+        return replace(projected, image_feature=image, prepass=features.plain_image_feature)

@@ -24,27 +24,23 @@ class TextPrompts(nn.Module):
         prompts: The tokens.
     """
 
-    def __init__(self, options: TextPromptOptions, blocks: int, width: int, embed_dim: int) -> None:
+    def __init__(self, options: TextPromptOptions, context: BuildContext) -> None:
+        """Draw the tokens.
+
+        Raises:
+            InputError: The text tower has a single block, so that no deep prompt has a place.
+        """
         super().__init__()
-        self.prompts = HybridPrompts(options, blocks, width, embed_dim)
+        text = context.text
+        blocks = min(options.deep_blocks.resolve(text.depth), text.depth - 1)
+        if blocks < 1:
+            raise InputError(
+                f"deep prompts start at block {FIRST_BLOCK}, but the text tower has {text.depth}"
+            )
+        self.prompts = HybridPrompts(options, blocks, text.width, context.embed_dim)
 
     def forward(self, prompts: Prompts, features: Features) -> tuple[Prompts, Mapping[str, Tensor]]:
         """Return the prompts with deep tokens [B, 1, length, D] per block."""
-        plain = features.image_feature if features.prepass is None else features.prepass
-        tokens: Tensor = self.prompts(plain)
+        tokens: Tensor = self.prompts(features.plain_image_feature)
         deep = DeepPrompts(tuple(tokens[:, :, None].unbind()), FIRST_BLOCK, POSITION)
         return replace(prompts, deep=deep), {}
-
-
-def build(options: TextPromptOptions, context: BuildContext) -> TextPrompts:
-    """Build the tokens for the backbone's text tower.
-
-    Raises:
-        InputError: The tower has a single block, so that no deep prompt has a place.
-    """
-    text = context.text
-    assert text is not None  # 'text_features' is required
-    blocks = min(options.deep_blocks.resolve(text.depth), text.depth - 1)
-    if blocks < 1:
-        raise InputError(f"deep prompts start at block {FIRST_BLOCK}, but the text tower has {text.depth}")
-    return TextPrompts(options, blocks, text.width, context.embed_dim)

@@ -24,7 +24,7 @@ class VisualPrompts(nn.Module):
         super().__init__()
         blocks = options.blocks.resolve(context.depth)
         self.prompts = HybridPrompts(options, blocks, context.vision_width, context.embed_dim)
-        self.rounded = context.text is not None and context.text.profile.deep_prompt_cast == "float16"
+        self.rounded = context.text_view is not None and context.text_view.rounds_deep_prompts
         self._request = VisionRequest(tap_requests(context.taps, context.stage, name="prompted"))
 
     def request(self) -> VisionRequest:
@@ -35,8 +35,3 @@ class VisualPrompts(nn.Module):
         """Return the tokens [blocks, B, length, D] for the image features of the plain pass."""
         tokens: Tensor = self.prompts(prepass.image_feature)
         return InjectedTokens(tokens.half().to(tokens.dtype) if self.rounded else tokens)
-
-
-def build(options: VisualPromptOptions, context: BuildContext) -> VisualPrompts:
-    """Build the tokens for the backbone's vision tower."""
-    return VisualPrompts(options, context)

@@ -16,7 +16,7 @@ def zsad_parts() -> Iterator[PartSpec]:
     yield PartSpec(
         name="aprilgan.linear_heads",
         kind="feature_adapter",
-        factory="zsad_plugins.aprilgan.heads:build",
+        factory="zsad_plugins.aprilgan.heads:LinearHeads",
         summary="a learned linear layer per tap, from raw patch tokens to the joint space",
         requires=frozenset({"tokens:raw"}),
         provides=frozenset({"tokens:joint"}),

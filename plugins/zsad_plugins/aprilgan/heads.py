@@ -25,9 +25,10 @@ class LinearHeads(nn.Module):
         heads: The layers in the order of the taps, each from D to C channels.
     """
 
-    def __init__(self, taps: int, width: int, embed_dim: int) -> None:
+    def __init__(self, options: None, context: BuildContext) -> None:
         super().__init__()
-        self.heads = nn.ModuleList(nn.Linear(width, embed_dim) for _ in range(taps))
+        width, joint = context.vision_width, context.embed_dim
+        self.heads = nn.ModuleList(nn.Linear(width, joint) for _ in context.taps)
 
     def forward(self, features: Features) -> Features:
         """Return the features with token sets [B, N, C] in the joint space; the image feature stays.
@@ -47,8 +48,3 @@ class LinearHeads(nn.Module):
     def _projected(head: nn.Module, entry: TokenSet) -> TokenSet:
         assert isinstance(head, nn.Linear)
         return replace(entry, tokens=apply_linear(head, entry.tokens), space="joint", class_token=None)
-
-
-def build(options: None, context: BuildContext) -> LinearHeads:
-    """Build a head for each tap of the recipe."""
-    return LinearHeads(len(context.taps), context.vision_width, context.embed_dim)

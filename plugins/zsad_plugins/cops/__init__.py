@@ -9,93 +9,48 @@ from zsad.plugin.specs import LossSpec, PartSpec, RecipeSpec
 
 zsad_api = 1
 
-_HERE = "zsad_plugins.cops"
-_SCORER_NEEDS = frozenset({"prototypes", "text_features", "tokens:joint", "cls_token"})
-_SCORER_GIVES = frozenset({"scores:probabilities", "image_score"})
-
 
 @hookimpl
 def zsad_parts() -> Iterator[PartSpec]:
-    """Yield pooling, prompts, synthesis and the two extents of the scorer's min-max."""
-    yield PartSpec(
-        name="cops.pooling",
-        kind="feature_adapter",
-        factory=f"{_HERE}.tokens:build_pooling",
-        summary="every patch token averaged with its neighbours on the grid",
-        options=f"{_HERE}.options:PoolingOptions",
-        requires=frozenset({"patch_tokens"}),
-    )
-    yield PartSpec(
-        name="cops.prompts",
-        kind="prompt_learner",
-        factory=f"{_HERE}.prompts:build",
-        summary="one normal and one abnormal prompt of learned context, state and class tokens",
-        options=f"{_HERE}.options:PromptOptions",
-        requires=frozenset({"text", "causal_text"}),
-        provides=frozenset({"text_features"}),
-        learnable=True,
-    )
-    yield PartSpec(
-        name="cops.synthesis",
-        kind="prompt_conditioner",
-        factory=f"{_HERE}.synthesis:build",
-        summary="adds prototypes of the image's patches and decoded noise to a learner's context tokens",
-        options=f"{_HERE}.options:SynthesisOptions",
-        requires=frozenset({"text_features", "tokens:joint"}),
-        provides=frozenset({"prototypes"}),
-        learnable=True,
-    )
-    yield PartSpec(
-        name="cops.posterior",
-        kind="prompt_conditioner",
-        factory=f"{_HERE}.posterior:build",
-        summary="cops.synthesis while it learns: noise from an encoder of the image feature, drawn anew",
-        options=f"{_HERE}.options:SynthesisOptions",
-        requires=frozenset({"text_features", "tokens:joint"}),
-        provides=frozenset({"prototypes"}),
-        learnable=True,
-    )
-    yield PartSpec(
-        name="cops.scorer",
-        kind="scorer",
-        factory=f"{_HERE}.scorer:build",
-        summary="patch probabilities weighted by distances to prototypes, min-maxed over each image",
-        options=f"{_HERE}.options:ScorerOptions",
-        requires=_SCORER_NEEDS,
-        provides=_SCORER_GIVES,
-        companions=("cops.synthesis",),
-    )
-    # A spec says once whether a part depends on the batch, so the official extent is a part of its own.
-    yield PartSpec(
-        name="cops.scorer_batch",
-        kind="scorer",
-        factory=f"{_HERE}.scorer:build_batch",
-        summary="cops.scorer with the official code's min-max over the whole batch",
-        options=f"{_HERE}.options:ScorerOptions",
-        requires=_SCORER_NEEDS,
-        provides=_SCORER_GIVES,
-        batch_dependent=True,
-        companions=("cops.synthesis",),
-    )
+    """Yield pooling, prompts, synthesis and the scorer."""
+    # fmt: off
+    yield PartSpec("cops.pooling", "feature_adapter", ".tokens:NeighbourPooling",
+                   "every patch token averaged with its neighbours on the grid",
+                   options=".options:PoolingOptions", requires={"patch_tokens"})
+    yield PartSpec("cops.prompts", "prompt_learner", ".prompts:CompletablePrompts",
+                   "one normal and one abnormal prompt of learned context, state and class tokens",
+                   options=".options:PromptOptions", requires={"causal_text"}, learnable=True)
+    yield PartSpec("cops.synthesis", "prompt_conditioner", ".synthesis:PromptSynthesis",
+                   "adds prototypes of the image's patches and decoded noise to a learner's context tokens",
+                   options=".options:SynthesisOptions", requires={"tokens:joint"}, provides={"prototypes"},
+                   learnable=True)
+    yield PartSpec("cops.posterior", "prompt_conditioner", ".posterior:PosteriorSynthesis",
+                   "cops.synthesis while it learns: noise from an encoder of the image feature, drawn anew",
+                   options=".options:SynthesisOptions", requires={"tokens:joint"}, provides={"prototypes"},
+                   learnable=True)
+    yield PartSpec("cops.scorer", "scorer", ".scorer:PrototypeWeightedScorer",
+                   "patch probabilities weighted by distances to prototypes, min-maxed over image or batch",
+                   options=".options:ScorerOptions",
+                   requires={"prototypes", "text_features", "tokens:joint", "cls_token"},
+                   provides={"scores:probabilities", "image_score"}, batch_dependent="over_batch",
+                   companions=("cops.synthesis",))
+    # fmt: on
 
 
 @hookimpl
 def zsad_losses() -> Iterator[LossSpec]:
     """Yield the losses of prototypes and VAE."""
-    here = f"{_HERE}.losses"
-    yield LossSpec("cops-centre", f"{here}:centre", "distances of patches to prototypes of their state")
-    yield LossSpec("cops-kl", f"{here}:kl", "KL divergence of the posterior of class tokens from N(0, I)")
-    yield LossSpec(
-        "cops-reconstruction",
-        f"{here}:reconstruction",
-        "squared difference between image features and decoded class biases",
-        options=f"{_HERE}.options:ReconstructionOptions",
-    )
+    # fmt: off
+    yield LossSpec("cops-centre", ".losses:centre", "distances of patches to prototypes of their state")
+    yield LossSpec("cops-kl", ".losses:kl", "KL divergence of the posterior of class tokens from N(0, I)")
+    yield LossSpec("cops-reconstruction", ".losses:reconstruction",
+                   "squared difference between image features and decoded class biases",
+                   options=".options:ReconstructionOptions")
+    # fmt: on
 
 
 @hookimpl
 def zsad_recipes() -> Iterator[RecipeSpec]:
     """Yield the published method, for weights trained on VisA and on MVTec AD."""
-    converter = f"{_HERE}.convert:convert"
-    yield RecipeSpec("cops", f"{_HERE}:recipe.yaml", converter=converter)
-    yield RecipeSpec("cops@mvtec", f"{_HERE}:mvtec.yaml", converter=converter)
+    yield RecipeSpec("cops", ":recipe.yaml", ".convert:convert")
+    yield RecipeSpec("cops@mvtec", ":mvtec.yaml", ".convert:convert")

@@ -10,7 +10,7 @@ from zsad.errors import InputError
 from zsad.training.step import Step
 from zsad_plugins.cops.options import ReconstructionOptions
 from zsad_plugins.cops.scorer import nearest_distance
-from zsad_plugins.cops.tokens import patch_sets, tap_mean
+from zsad_plugins.cops.tokens import tap_mean
 
 
 def centre(step: Step, options: None) -> Tensor:
@@ -19,7 +19,7 @@ def centre(step: Step, options: None) -> Tensor:
     d is the cosine distance to the nearest prototype of a state. A patch is anomalous where its part of the
     mask has a pixel set. Without patches of a kind their mean counts as 0.
     """
-    (_, grid), *_ = patch_sets(step.adapted)
+    grid = step.adapted.patch_sets[0].grid
     cells = F.adaptive_max_pool2d(step.mask, (grid.height, grid.width)).flatten(1)
     tokens, share = tap_mean(step.adapted), step.batch.weights[:, None]
     total = share.new_zeros(())
@@ -49,7 +49,7 @@ def _intermediate(step: Step, name: str) -> Tensor:
     Raises:
         InputError: It left nothing of that name.
     """
-    found = None if step.conditioning is None else step.conditioning.intermediates.get(name)
+    found = step.conditioning.intermediates.get(name)
     if found is None:
         part = "cops.posterior" if name.startswith("posterior") else "cops.synthesis or cops.posterior"
         raise InputError(

@@ -11,6 +11,8 @@ from zsad.recipe.profiles import Depth, DepthValue
 
 TrainingSet = Literal["visa", "mvtec"]
 
+Extent = Literal["image", "batch"]
+
 TUNED: dict[str, dict[str, float]] = {
     "visa": {"kernel": 5, "alpha": 0.26, "beta": 0.9},
     "mvtec": {"kernel": 3, "alpha": 0.35, "beta": 1.0},
@@ -86,7 +88,7 @@ class SynthesisOptions(Options):
 
 
 class ScorerOptions(Tuned):
-    """Options of ``cops.scorer`` and ``cops.scorer_batch``."""
+    """Options of ``cops.scorer``."""
 
     temperature: float = Field(0.07, gt=0)
     """Divisor of the cosines."""
@@ -96,12 +98,19 @@ class ScorerOptions(Tuned):
     """Share of the image feature in the image score; the rest is the largest patch score."""
     epsilon: float = Field(1e-8, ge=0)
     """Least range in the min-max of distances; 0 is official and makes equal distances not a number."""
+    extent: Extent = "image"
+    """Whether the min-max looks at each image, or at the whole batch (official)."""
     rescaling: Literal["once", "every_tap"] = "once"
     """With several taps: distances are rescaled once, or again at every tap, which turns the abnormal ones
     round each time (official)."""
     peak: Literal["last_tap", "tap_mean"] = "last_tap"
     """With several taps: whether the image score takes the largest patch score of the last one (official)
     or of their mean."""
+
+    @property
+    def over_batch(self) -> bool:
+        """Whether a result depends on the other images of its batch."""
+        return self.extent == "batch"
 
 
 class ReconstructionOptions(Options):

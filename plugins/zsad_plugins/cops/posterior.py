@@ -44,9 +44,9 @@ class PosteriorSynthesis(PromptSynthesis):
         encoder: q(z | g).
     """
 
-    def __init__(self, options: SynthesisOptions, joint: int, width: int) -> None:
-        super().__init__(options, joint, width)
-        self.encoder = PosteriorEncoder(joint)
+    def __init__(self, options: SynthesisOptions, context: BuildContext) -> None:
+        super().__init__(options, context)
+        self.encoder = PosteriorEncoder(context.embed_dim)
 
     def forward(self, prompts: Prompts, features: Features) -> tuple[Prompts, Mapping[str, Tensor]]:
         """Return the completed prompts, the prototypes, and what the VAE's losses look at.
@@ -63,9 +63,3 @@ class PosteriorSynthesis(PromptSynthesis):
             "posterior.log_variance": log_variance,
             "posterior.bias": bias,
         }
-
-
-def build(options: SynthesisOptions, context: BuildContext) -> PosteriorSynthesis:
-    """Build the conditioner for the backbone's joint space and text tower."""
-    assert context.text is not None  # 'text_features' is required
-    return PosteriorSynthesis(options, context.embed_dim, context.text.width)

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from zsad.backbones.text import TextTower
 from zsad.parts import BuildContext
-from zsad.values import Prompts
 from zsad_plugins.anomalyclip.options import PromptOptions as ObjectAgnosticOptions
 from zsad_plugins.anomalyclip.prompts import ObjectAgnosticPrompts
 from zsad_plugins.cops.options import PromptOptions
@@ -21,28 +17,16 @@ class CompletablePrompts(ObjectAgnosticPrompts):
         slots: Where the three runs stand; ``context`` is all of them, as for any learner.
     """
 
-    def __init__(self, options: PromptOptions, text: TextTower) -> None:
+    def __init__(self, options: PromptOptions, context: BuildContext) -> None:
         state = 1 + options.context_tokens
         names = state + options.state_tokens
         end = names + options.class_tokens
-        super().__init__(
-            ObjectAgnosticOptions(
-                context_tokens=end - 1,
-                deep_tokens=options.deep_tokens,
-                deep_blocks=options.deep_blocks,
-                normal=".",
-                abnormal=".",
-            ),
-            text,
+        pair = ObjectAgnosticOptions(
+            context_tokens=end - 1,
+            deep_tokens=options.deep_tokens,
+            deep_blocks=options.deep_blocks,
+            normal=".",
+            abnormal=".",
         )
+        super().__init__(pair, context)
         self.slots = {"context": slice(1, end), "state": slice(state, names), "class": slice(names, end)}
-
-    def forward(self, class_name: str) -> Prompts:
-        """Return the two prompts; the class noun plays no part."""
-        return replace(super().forward(class_name), slots=self.slots)
-
-
-def build(options: PromptOptions, context: BuildContext) -> CompletablePrompts:
-    """Build the prompts for the backbone's text tower."""
-    assert context.text is not None  # 'text' is required
-    return CompletablePrompts(options, context.text)

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from zsad.parts import BuildContext
 from zsad.values import ABNORMAL, Conditioning, Features, Scores, ScoreSet
-from zsad_plugins.cops.options import ScorerOptions
-from zsad_plugins.cops.tokens import patch_sets, tap_mean
-from zsad_plugins.standard.scorers import cosine_logits, image_probability, on_grid
-
-Extent = Literal["image", "batch"]
+from zsad_plugins.cops.options import Extent, ScorerOptions
+from zsad_plugins.cops.tokens import tap_mean
+from zsad_plugins.standard.scorers import cosine_logits, image_probability
 
 
 def nearest_distance(tokens: Tensor, prototypes: Tensor) -> Tensor:
@@ -37,51 +33,38 @@ class PrototypeWeightedScorer:
     min-max. Image score: b softmax(cos(g, T) / t)[abnormal] + (1 - b) max q.
     """
 
-    def __init__(self, options: ScorerOptions, extent: Extent) -> None:
-        self.options, self.extent = options, extent
+    def __init__(self, options: ScorerOptions, context: BuildContext) -> None:
+        self.options = options
 
     def probabilities(self, features: Features, conditioning: Conditioning) -> Tensor:
         """Return softmax(cos(F, T) / t) per tap, [taps, B, N, 2]."""
         text, temperature = conditioning.text_features, self.options.temperature
-        logits = [cosine_logits(entry.tokens, text, temperature) for entry, _ in patch_sets(features)]
+        logits = [cosine_logits(entry.tokens, text, temperature) for entry in features.patch_sets]
         return torch.softmax(torch.stack(logits), dim=-1)
 
     def weights(self, features: Features, conditioning: Conditioning) -> Tensor:
         """Return w per tap, [taps, B, N]: the same for all, unless every tap rescales."""
-        tokens, found = tap_mean(features), conditioning.intermediates
+        tokens, found, options = tap_mean(features), conditioning.intermediates, self.options
         normal = nearest_distance(tokens, found["prototypes.normal"])
         abnormal = nearest_distance(tokens, found["prototypes.abnormal"])
-        alpha, count = self.options.alpha, len(patch_sets(features))
-        weights: list[Tensor] = []
-        for _ in range(count if self.options.rescaling == "every_tap" else 1):
+        count, weights = len(features.patch_sets), []
+        for _ in range(count if options.rescaling == "every_tap" else 1):
             # From the second time on this turns the abnormal share round; the official loop does so.
-            normal = min_max(normal, self.extent, self.options.epsilon)
-            abnormal = 1 - min_max(abnormal, self.extent, self.options.epsilon)
-            weights.append(alpha * normal + (1 - alpha) * abnormal)
+            normal = min_max(normal, options.extent, options.epsilon)
+            abnormal = 1 - min_max(abnormal, options.extent, options.epsilon)
+            weights.append(options.alpha * normal + (1 - options.alpha) * abnormal)
         return torch.stack(weights).expand(count, -1, -1)
 
-    def __call__(self, features: Features, conditioning: Conditioning | None) -> Scores:
+    def __call__(self, features: Features, conditioning: Conditioning) -> Scores:
         """Return the pair (1 - q, q) per tap and the image score."""
-        assert conditioning is not None  # 'text_features' is required
-        weights = self.weights(features, conditioning)
+        weights, beta = self.weights(features, conditioning), self.options.beta
         found = self.probabilities(features, conditioning)[..., ABNORMAL] * weights
         # As a pair, so that training and every post-processor find two states.
         sets = tuple(
-            ScoreSet(entry.name, on_grid(torch.stack([1 - score, score], -1), grid), "probabilities")
-            for (entry, grid), score in zip(patch_sets(features), found, strict=True)
+            ScoreSet(entry.name, entry.grid.to_maps(torch.stack([1 - q, q], -1)), "probabilities")
+            for entry, q in zip(features.patch_sets, found, strict=True)
         )
         peak = (found[-1] if self.options.peak == "last_tap" else found.mean(0)).amax(-1)
         image = image_probability(features, conditioning.text_features, self.options.temperature)
-        beta = self.options.beta
         score = beta * image + (1 - beta) * peak
         return Scores(sets).with_image_score(score, "cops.scorer: image feature and largest patch score")
-
-
-def build(options: ScorerOptions, context: BuildContext) -> PrototypeWeightedScorer:
-    """Build the scorer whose min-max looks at one image."""
-    return PrototypeWeightedScorer(options, "image")
-
-
-def build_batch(options: ScorerOptions, context: BuildContext) -> PrototypeWeightedScorer:
-    """Build the scorer whose min-max looks at the whole batch, as the official code's."""
-    return PrototypeWeightedScorer(options, "batch")

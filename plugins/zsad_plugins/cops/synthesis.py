@@ -29,8 +29,9 @@ class PromptSynthesis(nn.Module):
         project: From the joint space to token embeddings; the identity where they are equally wide.
     """
 
-    def __init__(self, options: SynthesisOptions, joint: int, width: int) -> None:
+    def __init__(self, options: SynthesisOptions, context: BuildContext) -> None:
         super().__init__()
+        joint, width = context.embed_dim, context.text.width
         self.swap, self.detach = options.swap, options.detach
         self.class_tokens = options.class_tokens
         self.queries = nn.Parameter(torch.randn(2, options.prototypes, joint) * INITIAL_DEVIATION)
@@ -138,9 +139,3 @@ def _repeated(deep: DeepPrompts, count: int) -> DeepPrompts:
         for entry in deep.tokens
     )
     return replace(deep, tokens=tokens)
-
-
-def build(options: SynthesisOptions, context: BuildContext) -> PromptSynthesis:
-    """Build the conditioner for the backbone's joint space and text tower."""
-    assert context.text is not None  # 'text_features' is required
-    return PromptSynthesis(options, context.embed_dim, context.text.width)

@@ -2,67 +2,44 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from zsad.errors import InputError
 from zsad.parts import BuildContext
 from zsad.values import Features, Grid, TokenSet
 from zsad_plugins.cops.options import PoolingOptions
 
 
-@dataclass(frozen=True)
 class NeighbourPooling:
     """F_p <- sum of F over the k x k patches around p, divided by k^2.
 
-    Attributes:
-        kernel: k, odd.
-        border: With ``zeros`` the divisor is k^2 also where the neighbourhood leaves the grid; with
-            ``inside`` it is the number of patches.
+    With ``border="inside"`` the divisor is the number of patches where the neighbourhood leaves the grid.
     """
 
-    kernel: int
-    border: str = "zeros"
+    def __init__(self, options: PoolingOptions, context: BuildContext) -> None:
+        self.kernel, self.counts_zeros = options.kernel, options.border == "zeros"
 
-    def pooled(self, tokens: Tensor, grid: Grid) -> Tensor:
-        """Pool tokens [B, h * w, D]."""
-        plane = tokens.transpose(1, 2).reshape(*tokens.shape[::2], grid.height, grid.width)
+    def pooled(self, entry: TokenSet) -> TokenSet:
+        """Pool a token set on a grid; windows and class tokens stay."""
+        if not isinstance(entry.layout, Grid):
+            return entry
         plane = F.avg_pool2d(
-            plane, self.kernel, stride=1, padding=self.kernel // 2, count_include_pad=self.border == "zeros"
+            entry.grid.to_maps(entry.tokens),
+            self.kernel,
+            stride=1,
+            padding=self.kernel // 2,
+            count_include_pad=self.counts_zeros,
         )
-        return plane.flatten(2).transpose(1, 2)
+        return replace(entry, tokens=entry.grid.to_tokens(plane))
 
     def __call__(self, features: Features) -> Features:
-        """Return the features with every token set on a grid pooled; windows and class tokens stay."""
-        sets = (
-            replace(entry, tokens=self.pooled(entry.tokens, entry.layout))
-            if isinstance(entry.layout, Grid)
-            else entry
-            for entry in features.token_sets
-        )
-        return replace(features, token_sets=tuple(sets))
-
-
-def patch_sets(features: Features) -> list[tuple[TokenSet, Grid]]:
-    """Return the token sets that lie on a patch grid.
-
-    Raises:
-        InputError: There are none.
-    """
-    found = [(entry, entry.layout) for entry in features.token_sets if isinstance(entry.layout, Grid)]
-    if not found:
-        raise InputError("CoPS reads patch tokens, and this recipe has only windows")
-    return found
+        """Return the features with every token set pooled."""
+        return replace(features, token_sets=tuple(map(self.pooled, features.token_sets)))
 
 
 def tap_mean(features: Features) -> Tensor:
     """Return the mean over taps of the patch tokens, [B, N, C]."""
-    return torch.stack([entry.tokens for entry, _ in patch_sets(features)]).mean(0)
-
-
-def build_pooling(options: PoolingOptions, context: BuildContext) -> NeighbourPooling:
-    """Build the adapter."""
-    return NeighbourPooling(options.kernel, options.border)
+    return torch.stack([entry.tokens for entry in features.patch_sets]).mean(0)

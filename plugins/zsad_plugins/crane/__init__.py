@@ -9,111 +9,47 @@ from zsad.plugin.specs import PartSpec, RecipeSpec
 
 zsad_api = 1
 
-_HERE = "zsad_plugins.crane"
-_OPTIONS = f"{_HERE}.options"
-_PATCHES, _MAPS = frozenset({"patch_tokens"}), frozenset({"dense_maps"})
-
-
-def _auxiliary() -> Iterator[PartSpec]:
-    yield PartSpec(
-        name="crane.dinov2",
-        kind="auxiliary",
-        factory=f"{_HERE}.dense_maps:build_dinov2",
-        summary="patch features of a frozen DINOv2 on the tower's grid",
-        options=f"{_OPTIONS}:Dinov2Options",
-        provides=_MAPS | {"auxiliary:dinov2"},
-    )
-    yield PartSpec(
-        name="crane.stem",
-        kind="auxiliary",
-        factory=f"{_HERE}.dense_maps:build_stem",
-        summary="features of mini's frozen convolutional stem on the tower's grid; ships with zsad",
-        options=f"{_OPTIONS}:StemOptions",
-        provides=_MAPS | {"auxiliary:stem"},
-    )
-
-
-def _refiners() -> Iterator[PartSpec]:
-    yield PartSpec(
-        name="crane.e_attn",
-        kind="attention_refiner",
-        factory=f"{_HERE}.attention:build_e",
-        summary="E-attention: a refined stream of q-q + k-k + v-v attention, read at its end",
-        options=f"{_OPTIONS}:EAttentionOptions",
-        provides=_PATCHES,
-    )
-    yield PartSpec(
-        name="crane.d_attn",
-        kind="attention_refiner",
-        factory=f"{_HERE}.attention:build_d_per_image",
-        summary="D-attention by dense maps, cut at each image's own mean similarity, beside E-attention",
-        options=f"{_OPTIONS}:DAttentionOptions",
-        requires=_MAPS | {"cls_token"},
-        provides=_PATCHES,
-    )
-    yield PartSpec(
-        name="crane.d_attn_batch",
-        kind="attention_refiner",
-        factory=f"{_HERE}.attention:build_d_batch",
-        summary="D-attention as in the published code, cut at the mean similarity of the whole batch",
-        options=f"{_OPTIONS}:DAttentionOptions",
-        requires=_MAPS | {"cls_token"},
-        provides=_PATCHES,
-        batch_dependent=True,
-    )
-
 
 @hookimpl
 def zsad_parts() -> Iterator[PartSpec]:
     """Yield side inputs, attention, prompts, and the way from scores to map and image score."""
-    yield from _auxiliary()
-    yield from _refiners()
-    yield PartSpec(
-        name="crane.prompts",
-        kind="prompt_learner",
-        factory=f"{_HERE}.prompts:build",
-        summary="AnomalyCLIP's pair of prompts with the fixed words' embeddings kept among the weights",
-        options="zsad_plugins.anomalyclip.options:PromptOptions",
-        requires=frozenset({"text", "causal_text"}),
-        provides=frozenset({"text_features"}),
-        learnable=True,
-    )
-    yield PartSpec(
-        name="crane.image_token",
-        kind="prompt_conditioner",
-        factory=f"{_HERE}.image_token:build",
-        summary="context-guided prompts: the image feature as one more token of every prompt",
-        options=f"{_OPTIONS}:ImageTokenOptions",
-        requires=frozenset({"text_features", "cls_token"}),
-    )
-    yield PartSpec(
-        name="crane.local_to_global",
-        kind="scorer",
-        factory=f"{_HERE}.local_to_global:build",
-        summary="cosine logits per patch; the image feature is mixed with score-weighted patch features",
-        options=f"{_OPTIONS}:LocalToGlobalOptions",
-        requires=frozenset({"tokens:joint", "text_features", "cls_token"}),
-        provides=frozenset({"scores:logits", "image_score"}),
-    )
-    yield PartSpec(
-        name="crane.fuse",
-        kind="post_processors",
-        factory=f"{_HERE}.fuse:build",
-        summary="the abnormal probability at image size: a mean of probabilities, or of logits",
-        options=f"{_OPTIONS}:FuseOptions",
-        requires=frozenset({"scores:logits"}),
-        provides=frozenset({"anomaly_map"}),
-    )
+    # fmt: off
+    yield PartSpec("crane.dinov2", "auxiliary", ".dense_maps:Dinov2Maps",
+                   "patch features of a frozen DINOv2 on the tower's grid",
+                   options=".options:Dinov2Options", provides={"auxiliary:dinov2"})
+    yield PartSpec("crane.stem", "auxiliary", ".dense_maps:StemMaps",
+                   "features of mini's frozen convolutional stem on the tower's grid; ships with zsad",
+                   options=".options:StemOptions", provides={"auxiliary:stem"})
+    yield PartSpec("crane.e_attn", "attention_refiner", ".attention:e_attention",
+                   "E-attention: a refined stream of q-q + k-k + v-v attention, read at its end",
+                   options=".options:EAttentionOptions")
+    yield PartSpec("crane.d_attn", "attention_refiner", ".attention:d_attention",
+                   "D-attention by dense maps, cut at their mean similarity, beside E-attention",
+                   options=".options:DAttentionOptions", requires={"auxiliary:{maps}", "cls_token"},
+                   batch_dependent="over_batch")
+    yield PartSpec("crane.prompts", "prompt_learner", ".prompts:CranePrompts",
+                   "AnomalyCLIP's pair of prompts with the fixed words' embeddings kept among the weights",
+                   options="zsad_plugins.anomalyclip.options:PromptOptions", requires={"causal_text"},
+                   learnable=True)
+    yield PartSpec("crane.image_token", "prompt_conditioner", ".image_token:ImageToken",
+                   "context-guided prompts: the image feature as one more token of every prompt",
+                   options=".options:ImageTokenOptions", requires={"cls_token"})
+    yield PartSpec("crane.local_to_global", "scorer", ".local_to_global:LocalToGlobal",
+                   "cosine logits per patch; the image feature is mixed with score-weighted patch features",
+                   options=".options:LocalToGlobalOptions",
+                   requires={"tokens:joint", "text_features", "cls_token"},
+                   provides={"scores:logits", "image_score"})
+    yield PartSpec("crane.fuse", "post_processors", ".fuse:Fuse",
+                   "the abnormal probability at image size: a mean of probabilities, or of logits",
+                   options=".options:FuseOptions", requires={"scores:logits"}, provides={"anomaly_map"})
+    # fmt: on
 
 
 @hookimpl
 def zsad_recipes() -> Iterator[RecipeSpec]:
     """Yield both published methods and their variants; all learn the same prompts."""
-    for name, file in (
-        ("crane", "recipe.yaml"),
-        ("crane@image-prompt", "image_prompt.yaml"),
-        ("crane-plus", "plus.yaml"),
-        ("crane-plus@per-image", "plus_per_image.yaml"),
-        ("crane-plus@stem", "plus_stem.yaml"),
-    ):
-        yield RecipeSpec(name, f"{_HERE}:{file}", converter=f"{_HERE}.convert:convert")
+    yield RecipeSpec("crane", ":recipe.yaml", ".convert:convert")
+    yield RecipeSpec("crane@image-prompt", ":image_prompt.yaml", ".convert:convert")
+    yield RecipeSpec("crane-plus", ":plus.yaml", ".convert:convert")
+    yield RecipeSpec("crane-plus@per-image", ":plus_per_image.yaml", ".convert:convert")
+    yield RecipeSpec("crane-plus@stem", ":plus_stem.yaml", ".convert:convert")

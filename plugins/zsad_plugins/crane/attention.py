@@ -7,13 +7,13 @@ D_l = OutProj_l(W v), with W from the similarities of another model's patches.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from zsad.errors import InputError
 from zsad.parts import BuildContext
 from zsad.streams import BlockState, SelfAttention, Stream, TokenRequest, VisionRequest
 from zsad.values import Grid
@@ -66,10 +66,11 @@ class DAttention:
 
     def __call__(self, state: BlockState) -> Tensor:
         """Return [B, N, D], patches only."""
-        block, patches = state.block, state.grid.height * state.grid.width
+        block, patches = state.block, state.grid.count
         # Places behind the patches hold injected tokens.
         values = block.v_proj(block.ln_1(self._source(state)))[:, 1 : 1 + patches]
-        weights = foreign_weights(self._features(state), self.scale, self.margin, over_batch=self.over_batch)
+        features = on_grid(state.auxiliary[self.maps], state.grid).flatten(1, 2)
+        weights = foreign_weights(features, self.scale, self.margin, over_batch=self.over_batch)
         # The weights are those of every head, so that heads need not be told apart.
         mixed: Tensor = block.out_proj(weights.to(values.dtype) @ values)
         return mixed
@@ -78,12 +79,6 @@ class DAttention:
         if self.values_from == "local":
             return state.input + SelfAttention(self.pairs)(state)
         return state.after_attention if self.values_from == "attention" else state.input
-
-    def _features(self, state: BlockState) -> Tensor:
-        if self.maps not in state.auxiliary:
-            known = ", ".join(state.auxiliary)
-            raise InputError(f"there is no side input '{self.maps}' for D-attention (there are: {known})")
-        return on_grid(state.auxiliary[self.maps], state.grid).flatten(1, 2)
 
 
 def on_grid(maps: Tensor, grid: Grid) -> Tensor:
@@ -95,18 +90,7 @@ def on_grid(maps: Tensor, grid: Grid) -> Tensor:
     return moved.permute(0, 2, 3, 1)
 
 
-@dataclass(frozen=True)
-class RefinedTaps:
-    """Reads E-attention at every tap, with D-attention before it where the method has it."""
-
-    request_: VisionRequest
-
-    def request(self) -> VisionRequest:
-        """Return the token sets."""
-        return self.request_
-
-
-def e_request(options: EAttentionOptions, context: BuildContext, tap: int) -> TokenRequest:
+def e_set(options: EAttentionOptions, context: BuildContext, tap: int) -> TokenRequest:
     """Return the E-attention set of a tap."""
     stream = Stream(options.start.resolve(context.depth), SelfAttention(options.pairs))
     # Published code stores the stream itself, to which later blocks go on adding: every tap is its end.
@@ -114,39 +98,21 @@ def e_request(options: EAttentionOptions, context: BuildContext, tap: int) -> To
     return TokenRequest(f"e.{tap}", block, stream, stage=context.stage)
 
 
-def d_request(options: DAttentionOptions, context: BuildContext, tap: int, over_batch: bool) -> TokenRequest:
+def d_set(options: DAttentionOptions, context: BuildContext, tap: int) -> TokenRequest:
     """Return the D-attention set of a tap."""
     local = options.first_block == "local" and tap == options.start.resolve(context.depth)
-    term = DAttention(
-        options.maps,
-        options.scale,
-        options.margin,
-        over_batch,
-        "local" if local else options.values_from,
-        options.pairs,
-    )
+    source = "local" if local else options.values_from
+    term = DAttention(options.maps, options.scale, options.margin, options.over_batch, source, options.pairs)
     stream = Stream(1, term, cumulative=False, class_token=False)
     return TokenRequest(f"d.{tap}", tap, stream, stage=context.stage)
 
 
-def build_e(options: EAttentionOptions, context: BuildContext) -> RefinedTaps:
-    """Build Crane's refiner."""
-    return RefinedTaps(VisionRequest(tuple(e_request(options, context, tap) for tap in context.taps)))
+def e_attention(options: EAttentionOptions, context: BuildContext) -> VisionRequest:
+    """Read E at every tap."""
+    return VisionRequest(tuple(e_set(options, context, tap) for tap in context.taps))
 
 
-def _build_d(options: DAttentionOptions, context: BuildContext, over_batch: bool) -> RefinedTaps:
-    pairs = (
-        (d_request(options, context, tap, over_batch), e_request(options, context, tap))
-        for tap in context.taps
-    )
-    return RefinedTaps(VisionRequest(tuple(request for pair in pairs for request in pair)))
-
-
-def build_d_per_image(options: DAttentionOptions, context: BuildContext) -> RefinedTaps:
-    """Build Crane+'s refiner with a threshold per image."""
-    return _build_d(options, context, over_batch=False)
-
-
-def build_d_batch(options: DAttentionOptions, context: BuildContext) -> RefinedTaps:
-    """Build Crane+'s refiner with the published code's threshold per batch."""
-    return _build_d(options, context, over_batch=True)
+def d_attention(options: DAttentionOptions, context: BuildContext) -> VisionRequest:
+    """Read D and E at every tap, D first."""
+    pairs = ((d_set(options, context, tap), e_set(options, context, tap)) for tap in context.taps)
+    return VisionRequest(tuple(chain.from_iterable(pairs)))

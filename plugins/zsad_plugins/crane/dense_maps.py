@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from zsad.data.preprocess import to_tensor
+from zsad.detect.passes import input_tensor
 from zsad.errors import InputError, ZsadError
 from zsad.parts import BuildContext
 from zsad.values import InputForm, Sample
@@ -24,17 +24,6 @@ CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 """OpenAI's normalisation, which the published code undoes before DINOv2."""
 
 
-def prepared(samples: Sequence[Sample], form: InputForm, device: torch.device) -> Tensor:
-    """Return images [B, 3, S, S] in a form of their own; what a worker has prepared is not done again."""
-    known = [sample.tensors.get(form) for sample in samples]
-    return torch.stack(
-        [
-            to_tensor(sample.image, *form) if tensor is None else tensor
-            for sample, tensor in zip(samples, known, strict=True)
-        ]
-    ).to(device)
-
-
 class Dinov2Maps:
     """DINOv2's last patch features after its norm, not normalised per patch.
 
@@ -42,9 +31,9 @@ class Dinov2Maps:
     go through CLIP's normalisation and back, as published: the last digits decide which similarities are cut.
     """
 
-    def __init__(self, model: DinoV2, context: BuildContext) -> None:
-        self.model, self.device = model, context.device
-        side = context.image_size // context.patch_size * model.patch_size
+    def __init__(self, options: Dinov2Options, context: BuildContext) -> None:
+        self.model, self.device = _dinov2(options.model, context.device), context.device
+        side = context.image_size // context.patch_size * self.model.patch_size
         self.form = InputForm(side, CLIP_MEAN, CLIP_STD)
 
     @torch.no_grad()
@@ -52,49 +41,38 @@ class Dinov2Maps:
         """Return ``dinov2`` [B, h, w, D] float32."""
         from zsad.backbones.dinov2 import imagenet_from_clip
 
-        pixels = prepared(samples, self.form, self.device)
+        pixels = input_tensor(samples, self.form).to(self.device)
         return {"dinov2": self.model.patch_tokens(imagenet_from_clip(pixels, CLIP_MEAN, CLIP_STD))}
 
 
 class StemMaps:
     """Features of ``mini``'s frozen convolutional stem, for where no DINOv2 is at hand."""
 
-    def __init__(self, stem: ConvolutionalStem, centre: bool, context: BuildContext) -> None:
+    def __init__(self, options: StemOptions, context: BuildContext) -> None:
         from zsad_plugins.mini.stem import MEAN, STD, STRIDE
 
-        self.stem, self.centre, self.device = stem, centre, context.device
+        self.stem, self.centre, self.device = _stem(context.device), options.centre, context.device
         self.form = InputForm(context.image_size // context.patch_size * STRIDE, MEAN, STD)
 
     @torch.no_grad()
     def __call__(self, samples: Sequence[Sample], images: Tensor) -> Mapping[str, Tensor]:
         """Return ``stem`` [B, h, w, D] float32."""
-        maps = self.stem(prepared(samples, self.form, self.device)).permute(0, 2, 3, 1)
+        maps = self.stem(input_tensor(samples, self.form).to(self.device)).permute(0, 2, 3, 1)
         return {"stem": maps - maps.mean((1, 2), keepdim=True) if self.centre else maps}
 
 
 @lru_cache(maxsize=2)
 def _dinov2(model: str, device: torch.device) -> DinoV2:
-    from zsad.backbones.dinov2 import load_dinov2  # transformers takes seconds to import
-
-    return load_dinov2(model, device)
-
-
-@lru_cache(maxsize=2)
-def _stem(device: torch.device) -> ConvolutionalStem:
-    from zsad_plugins.mini.backbone import read_mini
-
-    return read_mini()[0].stem.to(device)
-
-
-def build_dinov2(options: Dinov2Options, context: BuildContext) -> Dinov2Maps:
-    """Load the DINOv2 in float32, as published; detectors of one process share it.
+    """Load a DINOv2 in float32, as published; detectors of one process share it.
 
     Raises:
         InputError: No such model, or not a DINOv2.
         ZsadError: The hub cannot be reached.
     """
+    from zsad.backbones.dinov2 import load_dinov2  # transformers takes seconds to import
+
     try:
-        return Dinov2Maps(_dinov2(options.model, context.device), context)
+        return load_dinov2(model, device)
     except InputError:
         raise
     except ZsadError as error:
@@ -102,6 +80,8 @@ def build_dinov2(options: Dinov2Options, context: BuildContext) -> Dinov2Maps:
         raise ZsadError(f"{error} ({mend})") from error
 
 
-def build_stem(options: StemOptions, context: BuildContext) -> StemMaps:
-    """Take the stem out of the embedded backbone."""
-    return StemMaps(_stem(context.device), options.centre, context)
+@lru_cache(maxsize=2)
+def _stem(device: torch.device) -> ConvolutionalStem:
+    from zsad_plugins.mini.backbone import read_mini
+
+    return read_mini()[0].stem.to(device)

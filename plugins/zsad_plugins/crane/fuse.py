@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -14,11 +14,11 @@ from zsad.values import ABNORMAL, Features, Scores
 from zsad_plugins.crane.options import FuseOptions
 
 
-@dataclass(frozen=True)
 class Fuse:
     """Mean over the sets of up(softmax(Z_k)), or softmax of the mean over the sets of up(Z_k)."""
 
-    soft_mean: bool
+    def __init__(self, options: FuseOptions, context: BuildContext) -> None:
+        self.soft_mean = options.soft_mean
 
     def __call__(self, scores: Scores, features: Features) -> Scores:
         """Return the scores with their map set to the abnormal probability.
@@ -41,8 +41,3 @@ class Fuse:
 def upsampled(values: Tensor, side: int) -> Tensor:
     """Enlarge [B, K, h, w] to [B, K, side, side], corners not aligned."""
     return F.interpolate(values, (side, side), mode="bilinear", align_corners=False)
-
-
-def build(options: FuseOptions, context: BuildContext) -> Fuse:
-    """Build the step."""
-    return Fuse(options.soft_mean)

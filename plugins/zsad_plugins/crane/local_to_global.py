@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from zsad.errors import InputError
 from zsad.parts import BuildContext
-from zsad.values import ABNORMAL, Conditioning, Features, Grid, Scores, ScoreSet
+from zsad.values import ABNORMAL, Conditioning, Features, Scores, ScoreSet
 from zsad_plugins.crane.options import LocalToGlobalOptions
-from zsad_plugins.standard.scorers import cosine_logits, on_grid
+from zsad_plugins.standard.scorers import cosine_logits, image_probability
 
 
 def pooled_feature(tokens: Tensor, logits: Tensor) -> Tensor:
@@ -31,7 +32,7 @@ def pooled_feature(tokens: Tensor, logits: Tensor) -> Tensor:
 class LocalToGlobal:
     """Scores every token set by its logits, and the image by norm(share g + (1 - share) norm(cls))."""
 
-    def __init__(self, options: LocalToGlobalOptions) -> None:
+    def __init__(self, options: LocalToGlobalOptions, context: BuildContext) -> None:
         self.temperature, self.share = options.temperature, options.share
 
     def image_feature(self, features: Features, logits: Tensor) -> Tensor:
@@ -41,26 +42,20 @@ class LocalToGlobal:
         mixed = self.share * local + (1 - self.share) * F.normalize(features.image_feature, dim=-1)
         return F.normalize(mixed, dim=-1)
 
-    def __call__(self, features: Features, conditioning: Conditioning | None) -> Scores:
-        """Return logits per token set and the image score."""
-        assert conditioning is not None  # 'text_features' is required
-        text = conditioning.text_features
-        layouts = {entry.layout for entry in features.token_sets if isinstance(entry.layout, Grid)}
-        if len(layouts) != 1:
-            raise InputError("crane.local_to_global needs patch tokens of one and the same grid in all sets")
-        (grid,) = layouts
-        logits = torch.stack(
-            [cosine_logits(entry.tokens, text, self.temperature) for entry in features.token_sets]
-        )
-        sets = tuple(
-            ScoreSet(entry.name, on_grid(values, grid), "logits")
-            for entry, values in zip(features.token_sets, logits, strict=True)
-        )
-        image = cosine_logits(self.image_feature(features, logits)[:, None], text, self.temperature)[:, 0]
-        score = torch.softmax(image, dim=-1)[:, ABNORMAL]
-        return Scores(sets).with_image_score(score, "crane.local_to_global: image feature and patches")
+    def __call__(self, features: Features, conditioning: Conditioning) -> Scores:
+        """Return logits per token set and the image score.
 
-
-def build(options: LocalToGlobalOptions, context: BuildContext) -> LocalToGlobal:
-    """Build the scorer."""
-    return LocalToGlobal(options)
+        Raises:
+            InputError: The token sets are windows, or differ in their grids.
+        """
+        text, grid, sets = conditioning.text_features, features.grid, features.token_sets
+        logits = torch.stack([cosine_logits(entry.tokens, text, self.temperature) for entry in sets])
+        mixed = replace(features, image_feature=self.image_feature(features, logits))
+        scores = Scores(
+            tuple(
+                ScoreSet(entry.name, grid.to_maps(values), "logits")
+                for entry, values in zip(sets, logits, strict=True)
+            )
+        )
+        score = image_probability(mixed, text, self.temperature)
+        return scores.with_image_score(score, "crane.local_to_global: image feature and patches")

@@ -9,6 +9,9 @@ from pydantic import Field
 from zsad.plugin.options import Options
 from zsad.recipe.profiles import Depth, DepthValue
 
+Place = Literal["pad_suffix", "pad_prefix", "replace_suffix", "replace_prefix"]
+"""Behind or before the context, or in place of the last or first context token."""
+
 
 class Dinov2Options(Options):
     """Options of ``crane.dinov2``."""
@@ -36,7 +39,7 @@ class EAttentionOptions(Options):
 
 
 class DAttentionOptions(EAttentionOptions):
-    """Options of ``crane.d_attn`` and ``crane.d_attn_batch``."""
+    """Options of ``crane.d_attn``."""
 
     maps: str = Field("dinov2", min_length=1)
     """Side input whose similarities weigh the values: ``dinov2``, ``stem``, or another part's maps."""
@@ -44,6 +47,8 @@ class DAttentionOptions(EAttentionOptions):
     """Factor of the similarities before the softmax."""
     margin: float = Field(1.2, gt=0)
     """Similarities below this multiple of their mean get no weight."""
+    over_batch: bool = False
+    """Take that mean over the whole batch, as the published code does, instead of over each image."""
     values_from: Literal["attention", "input"] = "attention"
     """State that the values come from: after the block's attention (published code), or its input."""
     first_block: Literal["local", "same"] = "local"
@@ -53,7 +58,7 @@ class DAttentionOptions(EAttentionOptions):
 class ImageTokenOptions(Options):
     """Options of ``crane.image_token``."""
 
-    place: Literal["pad_suffix", "pad_prefix", "replace_suffix", "replace_prefix"] = "pad_suffix"
+    place: Place = "pad_suffix"
     """Insert the token behind or before the context, or let it replace the last or first context token."""
 
 

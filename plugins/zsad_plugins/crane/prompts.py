@@ -5,9 +5,6 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-
-from zsad.backbones.text import TextTower
 from zsad.parts import BuildContext
 from zsad_plugins.anomalyclip.options import PromptOptions
 from zsad_plugins.anomalyclip.prompts import ObjectAgnosticPrompts
@@ -23,14 +20,6 @@ class CranePrompts(ObjectAgnosticPrompts):
         words: [2, L, D] up to the later end token; the places of the context are not read.
     """
 
-    def __init__(self, options: PromptOptions, text: TextTower) -> None:
-        super().__init__(options, text)
-        length = int(self.end.max()) + 1
-        self.register_buffer("words", self.words[:, :length].clone(), persistent=True)
-        self.words: Tensor
-
-
-def build(options: PromptOptions, context: BuildContext) -> CranePrompts:
-    """Build the prompts for the backbone's text tower."""
-    assert context.text is not None  # 'text' is required
-    return CranePrompts(options, context.text)
+    def __init__(self, options: PromptOptions, context: BuildContext) -> None:
+        super().__init__(options, context)
+        self.register_buffer("words", self.words, persistent=True)

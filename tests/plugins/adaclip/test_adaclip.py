@@ -226,10 +226,22 @@ def test_conversion_renames_and_drops_the_text_towers_first_set() -> None:
     [
         ({"text_prompter.static_prompts.1": None}, "lacks 'clip_model.text_prompter.static_prompts.1'"),
         ({"cls_token_layer.head.0.bias": None}, "lacks 'clip_model.cls_token_layer.head.0.bias'"),
-        ({"patch_token_layer.head.1.weight": torch.ones(6, 7)}, r"\(6, 7\) instead of \(6, 8\)"),
-        ({"visual_prompter.static_prompts.2": torch.ones(3, 8)}, r"\[\(2, 8\), \(3, 8\)\] instead of one"),
-        ({f"visual_prompter.static_prompts.{n}": torch.ones(2, 9) for n in range(3)}, "8 channels.*have 9"),
-        ({"visual_prompter.extra": torch.ones(1)}, "has 'clip_model.visual_prompter.extra'"),
+        (
+            {"patch_token_layer.head.1.weight": torch.ones(6, 7)},
+            r"head\.1\.weight' has the shape \(6, 7\) instead of \(6, 8\)",
+        ),
+        (
+            {"visual_prompter.static_prompts.2": torch.ones(3, 8)},
+            r"prompts\.2' has the shape \(3, 8\) instead of \(2, 8\)",
+        ),
+        (
+            {f"visual_prompter.static_prompts.{n}": torch.ones(2, 9) for n in range(3)},
+            r"visual.*head\.0\.weight' has the shape \(8, 6\) instead of \(9, joint\)",
+        ),
+        (
+            {"visual_prompter.extra": torch.ones(1)},
+            "has 'clip_model.visual_prompter.extra', which AdaCLIP's checkpoints have not",
+        ),
     ],
 )
 def test_conversion_says_what_does_not_fit(changes: dict[str, Any], said: str) -> None:
@@ -238,11 +250,15 @@ def test_conversion_says_what_does_not_fit(changes: dict[str, Any], said: str) -
 
 
 def test_what_is_no_tensor_is_refused() -> None:
-    with pytest.raises(InputError, match=r"'clip_model\.epoch' is no tensor"):
+    with pytest.raises(InputError, match=r"has 'clip_model\.epoch', which AdaCLIP's checkpoints have not"):
         convert({**checkpoint(), "clip_model.epoch": 5})
+    with pytest.raises(InputError, match=r"'clip_model\.cls_token_layer\.head\.0\.bias' is no tensor"):
+        convert(checkpoint(**{"cls_token_layer.head.0.bias": 5}))
 
 
-@pytest.mark.parametrize("content", [[], {"prompt_learner": {}}])
-def test_another_methods_checkpoint_is_refused(content: object) -> None:
-    with pytest.raises(InputError, match="no entries 'clip_model"):
+@pytest.mark.parametrize(
+    ("content", "said"), [([], "is no state dict"), ({"prompt_learner": {}}, r"lacks 'clip_model\.visual")]
+)
+def test_another_methods_checkpoint_is_refused(content: object, said: str) -> None:
+    with pytest.raises(InputError, match=f"{said}.*, which AdaCLIP's checkpoints have"):
         convert(content)

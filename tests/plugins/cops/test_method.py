@@ -35,7 +35,7 @@ def test_an_image_does_not_depend_on_its_neighbours(untrained, samples) -> None:
 
 
 def test_the_official_extent_of_the_min_max_depends_on_the_batch_and_says_so(untrained, samples) -> None:
-    detector = untrained("cops", "scorer=cops.scorer_batch")
+    detector = untrained("cops", "scorer.extent=batch")
     assert detector.recipe.batch_dependent
     assert max(differences(detector, samples)) > 1e-3
     # Batches of one, as in the official protocol, are the default.

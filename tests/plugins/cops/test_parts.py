@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from tests.plugins.contexts import TEXTLESS
 from zsad.errors import InputError
 from zsad.plugin.host import get_host
 from zsad.values import Conditioning, Features, Grid, TokenSet, Windows
 from zsad.weights.checkpoints import convert_checkpoint
-from zsad_plugins.cops.options import ScorerOptions
+from zsad_plugins.cops.options import PoolingOptions, ScorerOptions
 from zsad_plugins.cops.scorer import PrototypeWeightedScorer, min_max, nearest_distance
 from zsad_plugins.cops.tokens import NeighbourPooling
 
 GRID = Grid(3, 4)
+
+
+def pooling(**options: Any) -> NeighbourPooling:
+    return NeighbourPooling(PoolingOptions(**options), TEXTLESS)
+
+
+def scorer_of(**options: Any) -> PrototypeWeightedScorer:
+    return PrototypeWeightedScorer(ScorerOptions(**options), TEXTLESS)
 
 
 def features_of(*tokens: torch.Tensor) -> Features:
@@ -36,7 +46,7 @@ def scene() -> tuple[Features, Conditioning]:
 @pytest.mark.parametrize("border", ["zeros", "inside"])
 def test_pooling_averages_the_neighbourhood(kernel: int, border: str) -> None:
     tokens = torch.randn(2, 12, 5)
-    (entry,) = NeighbourPooling(kernel, border)(features_of(tokens)).token_sets
+    (entry,) = pooling(kernel=kernel, border=border)(features_of(tokens)).token_sets
     reach = kernel // 2
     for row in range(3):
         for column in range(4):
@@ -53,9 +63,9 @@ def test_pooling_averages_the_neighbourhood(kernel: int, border: str) -> None:
 def test_windows_are_not_pooled_and_not_scored(scene: tuple[Features, Conditioning]) -> None:
     entry = TokenSet("w", torch.randn(2, 6, 8), Windows(GRID, torch.ones(6, 12)), "joint", 1)
     windows = Features((entry,), torch.randn(2, 8), ("object",) * 2, 24)
-    assert NeighbourPooling(3)(windows).token_sets[0] is entry
-    with pytest.raises(InputError, match="CoPS reads patch tokens, and this recipe has only windows"):
-        PrototypeWeightedScorer(ScorerOptions(), "image")(windows, scene[1])
+    assert pooling(kernel=3)(windows).token_sets[0] is entry
+    with pytest.raises(InputError, match="scores patches, and its attention_refiner reads none"):
+        scorer_of()(windows, scene[1])
 
 
 def test_min_max_has_an_extent_and_an_epsilon() -> None:
@@ -92,7 +102,7 @@ def test_weights_are_rescaled_once_or_at_every_tap(scene: tuple[Features, Condit
     features, conditioning = scene
     straight, flipped = expected_weights(features, conditioning, 0.26)
     for how, last in (("once", straight), ("every_tap", flipped)):
-        scorer = PrototypeWeightedScorer(ScorerOptions(rescaling=how), "image")
+        scorer = scorer_of(rescaling=how)
         torch.testing.assert_close(scorer.weights(features, conditioning), torch.stack([straight, last]))
 
 
@@ -101,8 +111,7 @@ def test_image_score_mixes_the_image_feature_with_the_largest_patch_score(
     scene: tuple[Features, Conditioning], peak: str
 ) -> None:
     features, conditioning = scene
-    options = ScorerOptions(trained_on="visa", beta=0.7, peak=peak)
-    scores = PrototypeWeightedScorer(options, "image")(features, conditioning)
+    scores = scorer_of(trained_on="visa", beta=0.7, peak=peak)(features, conditioning)
     straight, _ = expected_weights(features, conditioning, 0.26)
 
     def probability(tokens: torch.Tensor) -> torch.Tensor:
@@ -172,13 +181,16 @@ def test_checkpoints_of_other_versions_of_the_code_are_tolerated(tmp_path: Path)
         (checkpoint(t_a=None), "lacks 't_a'"),
         (checkpoint(**{"vae_decoder.net.2.bias": None}), "lacks 'vae_decoder.net.2.bias'"),
         (checkpoint(**{"compound_prompts_text.0": None}), "lacks 'compound_prompts_text.0'"),
-        (checkpoint(visual=torch.randn(3)), "has 'visual', which CoPS's has not"),
-        (checkpoint(ctx_neg=torch.randn(14, 8)), r"'ctx_neg' has the shape \(14, 8\) instead of 1 x 1 x any"),
-        (checkpoint(ctx_neg=torch.randn(1, 1, 9, 8)), "'ctx_pos' and its like have different shapes"),
-        (checkpoint(t_n=torch.randn(6, 9)), r"'t_n' has the shape \(6, 9\) instead of any x 8"),
+        (checkpoint(visual=torch.randn(3)), "has 'visual', which CoPS's checkpoints have not"),
+        (checkpoint(ctx_neg=torch.randn(14, 8)), r"'ctx_neg' has the shape \(14, 8\) instead of \(1, 1, 14,"),
+        (
+            checkpoint(ctx_neg=torch.randn(1, 1, 9, 8)),
+            r"'ctx_neg' has the shape \(1, 1, 9, 8\) instead of \(1, 1, 14, 8\)",
+        ),
+        (checkpoint(t_n=torch.randn(6, 9)), r"'t_n' has the shape \(6, 9\) instead of \(prototypes, 8\)"),
         (
             checkpoint(**{"extractor.attn.in_proj_weight": torch.randn(8, 8)}),
-            r"in_proj_weight' has the shape \(8, 8\) instead of 24 x 8",
+            r"in_proj_weight' has the shape \(8, 8\) instead of \(24, 8\)",
         ),
     ],
 )  # fmt: skip

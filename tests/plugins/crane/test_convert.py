@@ -75,14 +75,26 @@ OTHER_WORDS = torch.tensor([49406, *[343] * 12, 1929, 269, 49407, *[0] * 61])[No
         (without("ctx_neg"), "lacks 'ctx_neg'"),
         (without("token_suffix_pos"), "lacks 'token_suffix_pos'"),
         (without("compound_prompts_text.0"), "lacks 'compound_prompts_text.0'"),
-        (given("compound_prompts_text.0", "text"), "lacks 'compound_prompts_text.0'"),
-        (given("extra", torch.zeros(1)), "has 'extra', which Crane's has not"),
+        (given("compound_prompts_text.0", "text"), "'compound_prompts_text.0' is no tensor"),
+        (given("extra", torch.zeros(1)), "has 'extra', which Crane's checkpoints have not"),
         (given("ctx_pos", torch.zeros(12, 8)), r"'ctx_pos' has the shape \(12, 8\)"),
-        (given("ctx_pos", torch.zeros(1, 1, 9, 8)), "contexts of 9 and 12 tokens"),
-        (given("token_suffix_pos", torch.zeros(1, 1, 60, 8)), "do not make 77 tokens"),
+        (
+            given("ctx_pos", torch.zeros(1, 1, 9, 8)),
+            r"'ctx_neg' has the shape \(1, 1, 12, 8\) instead of \(1, 1, 9, 8\)",
+        ),
+        (
+            given("token_suffix_pos", torch.zeros(1, 1, 60, 8)),
+            r"'token_suffix_pos' has the shape \(1, 1, 60, 8\) instead of \(1, 1, 64, 8\)",
+        ),
         (given("tokenized_prompts_pos", OTHER_WORDS), "not that of Crane's published prompts"),
-        (given("compound_prompts_text.1", torch.zeros(3, 8)), "deep prompts have the shapes"),
-        (given("compound_prompts_text.1", torch.zeros(4, 6)), "deep prompts have the shapes"),
+        (
+            given("compound_prompts_text.1", torch.zeros(3, 8)),
+            r"text\.1' has the shape \(3, 8\) instead of \(4, 8\)",
+        ),
+        (
+            given("compound_prompts_text.1", torch.zeros(4, 6)),
+            r"text\.1' has the shape \(4, 6\) instead of \(4, 8\)",
+        ),
     ],
 )
 def test_other_files_are_refused(state: State, edit: Callable[[State], State], said: str) -> None:
@@ -97,5 +109,7 @@ def test_other_forms_are_refused(checkpoint: Any) -> None:
 
 
 def test_files_of_anomalyclip_are_refused() -> None:
-    with pytest.raises(InputError, match=r"compound_prompt_projections\.0.*which Crane's has not"):
+    with pytest.raises(
+        InputError, match=r"compound_prompt_projections\.0.*which Crane's checkpoints have not"
+    ):
         convert({"prompt_learner": state_of(anomalyclip_checkpoint)})

@@ -16,6 +16,7 @@ from zsad.errors import InputError, ZsadError
 
 INDEPENDENT = ("crane", "crane@image-prompt", "crane-plus@per-image", "crane-plus@stem")
 RECIPES = (*INDEPENDENT, "crane-plus")
+DINO = ["auxiliary=crane.dinov2", "attention_refiner.maps=dinov2"]
 
 
 @pytest.mark.parametrize("method", RECIPES)
@@ -85,7 +86,7 @@ def test_samples_that_a_worker_prepared_are_not_resized_again(load, mini, sample
         ("scorer.share=1.5", "'share' cannot be 1.5"),
         ("scorer.temperature=0", "'temperature' cannot be 0"),
         ("post_processors.fuse.soft_mean=sometimes", "'soft_mean' cannot be 'sometimes'"),
-        ("auxiliary=none", "requires 'dense_maps'.*'crane.dinov2'"),
+        ("auxiliary=none", "requires 'auxiliary:stem'.*'crane.stem' .auxiliary. would"),
     ],
 )
 def test_wrong_options_are_refused(load, mini, override: str, said: str) -> None:
@@ -93,14 +94,14 @@ def test_wrong_options_are_refused(load, mini, override: str, said: str) -> None
         load("crane-plus@stem", mini, override)
 
 
-def test_other_maps_than_there_are_are_refused(load, mini, samples) -> None:
-    detector = load("crane-plus@stem", mini, "attention_refiner.maps=dinov2")
-    with pytest.raises(InputError, match=r"no side input 'dinov2' for D-attention \(there are: stem\)"):
-        detector.encode(samples)
+def test_other_maps_than_there_are_are_refused(load, mini) -> None:
+    said = r"'crane\.d_attn'.*requires 'auxiliary:dinov2'.*'crane\.dinov2' \(auxiliary\) would"
+    with pytest.raises(InputError, match=said):
+        load("crane-plus@stem", mini, "attention_refiner.maps=dinov2")
 
 
 def test_a_missing_dinov2_is_named(mini, tmp_path) -> None:
-    overrides = ["auxiliary=crane.dinov2", f"auxiliary.dinov2.model={tmp_path}/none"]
+    overrides = [*DINO, f"auxiliary.dinov2.model={tmp_path}/none"]
     with pytest.raises(InputError, match=r"crane\.dinov2.*no DINOv2 folder or file"):
         load_detector("crane-plus", backbone=mini, untrained=True, overrides=overrides)
 
@@ -110,7 +111,7 @@ def test_an_unreachable_hub_names_the_way_around(mini, monkeypatch, tmp_path) ->
         monkeypatch.setattr("zsad.backbones.hub.hub_reachable", lambda: False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(ZsadError, match=r"dinov2-with-registers-base.*crane-plus@stem does without"):
-        load_detector("crane-plus", backbone=mini, untrained=True, overrides=["auxiliary=crane.dinov2"])
+        load_detector("crane-plus", backbone=mini, untrained=True, overrides=DINO)
 
 
 @pytest.mark.parametrize("method", ["crane-plus", "crane-plus@per-image"])

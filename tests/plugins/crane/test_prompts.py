@@ -11,8 +11,8 @@ import torch.nn.functional as F
 
 from zsad.backbones.loading import load_backbone
 from zsad.errors import InputError
-from zsad.values import Features, Prompts
-from zsad_plugins.crane.image_token import ImageToken
+from zsad.values import Prompts
+from zsad_plugins.crane.image_token import with_token
 
 PLACES = {  # of a prompt [start, 1, 2, 3, word, end, padding, padding] with the image token as 9
     "pad_suffix": [0, 1, 2, 3, 9, 4, 5, 6],
@@ -20,10 +20,6 @@ PLACES = {  # of a prompt [start, 1, 2, 3, word, end, padding, padding] with the
     "replace_suffix": [0, 1, 2, 9, 4, 5, 6, 6],
     "replace_prefix": [0, 9, 2, 3, 4, 5, 6, 6],
 }
-
-
-def features_of(image_feature: torch.Tensor) -> Features:
-    return Features((), image_feature, ("x",) * len(image_feature), 16)
 
 
 def prompts_of(values: list[float]) -> Prompts:
@@ -34,20 +30,18 @@ def prompts_of(values: list[float]) -> Prompts:
 
 @pytest.mark.parametrize("place", PLACES)
 def test_the_token_stands_where_the_option_says(place: str) -> None:
-    image = torch.tensor([[0.0, 7.0], [3.0, 0.0]])
-    prompts = prompts_of([0, 1, 2, 3, 4, 5, 6, 6])
-    edited, intermediates = ImageToken(place, None, 8)(prompts, features_of(image))
-    assert not intermediates
+    tokens = torch.tensor([[0.0, 1.0], [1.0, 0.0]])
+    edited = with_token(prompts_of([0, 1, 2, 3, 4, 5, 6, 6]), tokens, place, 8)
     expected = torch.tensor(PLACES[place], dtype=torch.float)[None, None, :, None].repeat(2, 2, 1, 2)
     where = PLACES[place].index(9)
-    expected[0, :, where], expected[1, :, where] = torch.tensor([0.0, 1.0]), torch.tensor([1.0, 0.0])
+    expected[0, :, where], expected[1, :, where] = tokens
     torch.testing.assert_close(edited.embeddings, expected)
     assert edited.end.tolist() == ([6, 5] if place.startswith("pad") else [5, 4])
 
 
 def test_a_full_prompt_is_refused() -> None:
     with pytest.raises(InputError, match="more than 6 tokens"):
-        ImageToken("pad_suffix", None, 6)(prompts_of([0, 1, 2, 3, 4, 5]), features_of(torch.ones(2, 2)))
+        with_token(prompts_of([0, 1, 2, 3, 4, 5]), torch.ones(2, 2), "pad_suffix", 6)
 
 
 def test_prompts_without_context_are_refused(load, mini, samples) -> None:

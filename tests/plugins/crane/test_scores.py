@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
 
+from tests.plugins.contexts import TEXTLESS
 from zsad.errors import InputError
 from zsad.values import Conditioning, Features, Grid, Scores, ScoreSet, TokenSet, Windows
 from zsad_plugins.crane.fuse import Fuse
 from zsad_plugins.crane.local_to_global import LocalToGlobal
-from zsad_plugins.crane.options import LocalToGlobalOptions
+from zsad_plugins.crane.options import FuseOptions, LocalToGlobalOptions
 from zsad_plugins.standard.options import CosineOptions
 from zsad_plugins.standard.scorers import CosineScorer
 
@@ -39,7 +42,7 @@ def conditioning() -> Conditioning:
 
 def test_patches_vote_by_their_scores(tokens, conditioning) -> None:
     features = features_of(*tokens)
-    scores = LocalToGlobal(LocalToGlobalOptions())(features, conditioning)
+    scores = LocalToGlobal(LocalToGlobalOptions(), TEXTLESS)(features, conditioning)
     for image in range(2):
         text = conditioning.text_features[image]
         logits, units = [], []
@@ -61,7 +64,7 @@ def test_patches_vote_by_their_scores(tokens, conditioning) -> None:
 
 def test_without_a_share_it_is_the_standard_scorer(tokens, conditioning) -> None:
     features = features_of(*tokens)
-    own = LocalToGlobal(LocalToGlobalOptions(share=0))(features, conditioning)
+    own = LocalToGlobal(LocalToGlobalOptions(share=0), TEXTLESS)(features, conditioning)
     standard = CosineScorer(CosineOptions(temperature=0.07))(features, conditioning)
     torch.testing.assert_close(own.image_score, standard.image_score)
     for one, other in zip(own.sets, standard.sets, strict=True):
@@ -69,9 +72,21 @@ def test_without_a_share_it_is_the_standard_scorer(tokens, conditioning) -> None
 
 
 def test_windows_are_refused(tokens, conditioning) -> None:
-    with pytest.raises(InputError, match="needs patch tokens of one and the same grid"):
+    with pytest.raises(InputError, match=r"'set\.0' holds windows, where patches on a grid are read"):
         windows = Windows(GRID, torch.ones(6, 6))
-        LocalToGlobal(LocalToGlobalOptions())(features_of(*tokens, layout=windows), conditioning)
+        LocalToGlobal(LocalToGlobalOptions(), TEXTLESS)(features_of(*tokens, layout=windows), conditioning)
+
+
+def test_sets_of_different_grids_are_refused(tokens, conditioning) -> None:
+    features = features_of(*tokens)
+    first, second = features.token_sets
+    other = replace(features, token_sets=(first, replace(second, layout=Grid(3, 2))))
+    with pytest.raises(InputError, match="one and the same grid, and its token sets have 2"):
+        LocalToGlobal(LocalToGlobalOptions(), TEXTLESS)(other, conditioning)
+
+
+def fuse(soft_mean: bool) -> Fuse:
+    return Fuse(FuseOptions(soft_mean=soft_mean), TEXTLESS)
 
 
 def scores_of(kind: str = "logits") -> Scores:
@@ -92,11 +107,11 @@ def test_maps_are_joined_in_the_order_of_the_option(soft_mean: bool) -> None:
         expected = torch.stack([up(grid.softmax(1))[:, 1] for grid in grids]).mean(0)
     else:
         expected = torch.stack([up(grid) for grid in grids]).mean(0).softmax(1)[:, 1]
-    found, other = Fuse(soft_mean)(scores, features).map, Fuse(not soft_mean)(scores, features).map
+    found, other = fuse(soft_mean)(scores, features).map, fuse(not soft_mean)(scores, features).map
     torch.testing.assert_close(found, expected)
     assert (found - other).abs().max() > 1e-2
 
 
 def test_probabilities_are_refused() -> None:
     with pytest.raises(InputError, match=r"crane\.fuse joins logits; '0' holds probabilities"):
-        Fuse(True)(scores_of("probabilities"), features_of())
+        fuse(True)(scores_of("probabilities"), features_of())
