@@ -10,7 +10,7 @@ from zsad.plugin.specs import BackboneSpec, PartSpec
 
 
 def test_json_of_specs_sets_and_paths(capsys):
-    part = PartSpec("a.b", "scorer", "m:f", "Ü.", requires=frozenset({"z", "b"}))
+    part = PartSpec("a.b", "scorer", "m:f", "Ü.", requires={"z", "b"})
     print_json({"part": part, "path": Path("a/b"), "backbones": [BackboneSpec("m", "m:f", "M.")]})
     out, err = capsys.readouterr()
     value = json.loads(out)

@@ -26,7 +26,7 @@ def map_of(values: Tensor) -> Tensor:
 class Direct:
     """A scorer of one phase: the token's value."""
 
-    def __call__(self, features: Features, conditioning: Conditioning | None) -> Scores:
+    def __call__(self, features: Features, conditioning: Conditioning) -> Scores:
         value = features.token_sets[0].tokens[:, 0, 0]
         return Scores(map=map_of(value)).with_image_score(value, "direct")
 
@@ -34,7 +34,7 @@ class Direct:
 class Mean:
     """A scorer of two phases: the token's value less the scope's mean."""
 
-    def collect(self, features: Features, conditioning: Conditioning | None) -> Tensor:
+    def collect(self, features: Features, conditioning: Conditioning) -> Tensor:
         return features.token_sets[0].tokens[:, 0, 0]
 
     def finalize(self, scope: Sequence[Tensor]) -> Scores:
@@ -115,7 +115,7 @@ def test_steps_yield_after_every_part() -> None:
 
 
 class NoScore:
-    def __call__(self, features: Features, conditioning: Conditioning | None) -> Scores:
+    def __call__(self, features: Features, conditioning: Conditioning) -> Scores:
         return Scores(map=torch.zeros(len(features), SIDE, SIDE))
 
 

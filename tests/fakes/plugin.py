@@ -41,75 +41,31 @@ METHODS = ("adaclip", "cops", "filo", "musc", "craneplus")
 @hookimpl
 def zsad_parts() -> Iterator[PartSpec]:
     """Yield the stand-ins' parts."""
-    here = "tests.fakes.plugin"
-    text, patches = frozenset({"text_features"}), frozenset({"patch_tokens"})
-    yield PartSpec("fake.inject", "attention_refiner", f"{here}:Inject", "visual prompts", provides=patches)
-    yield PartSpec(
-        "fake.dynamic", "prompt_conditioner", f"{here}:DynamicDeepPrompts", "deep prompts", requires=text
-    )
-    yield PartSpec(
-        "fake.synthesis",
-        "prompt_conditioner",
-        f"{here}:Synthesis",
-        "prompts from prototypes",
-        requires=text,
-        provides=frozenset({"prototypes"}),
-    )
-    yield PartSpec(
-        "fake.weighted",
-        "scorer",
-        f"{here}:PrototypeScorer",
-        "scores weighted by the distance to prototypes",
-        requires=frozenset({"prototypes", "text_features", "tokens:joint"}),
-        provides=frozenset({"scores:logits", "image_score"}),
-    )
-    yield PartSpec(
-        "fake.boxes", "auxiliary", f"{here}:Boxes", "boxes", provides=frozenset({"auxiliary:boxes"})
-    )
-    yield PartSpec("fake.aliased", "attention_refiner", f"{here}:Aliased", "aliased taps", provides=patches)
-    yield PartSpec(
-        "fake.choose", "prompt_conditioner", f"{here}:ChoosePrompts", "prompts by box", requires=text
-    )
-    yield PartSpec(
-        "fake.box_filter",
-        "post_processors",
-        f"{here}:BoxFilter",
-        "damps the map outside the box",
-        requires=frozenset({"auxiliary:boxes", "anomaly_map"}),
-    )
-    yield PartSpec(
-        "fake.mutual",
-        "scorer",
-        f"{here}:MutualScorer",
-        "distance to the other images of the scope",
-        provides=frozenset({"scores:anomaly"}),
-        two_phase=True,
-        transductive=True,
-    )
-    yield PartSpec(
-        "fake.smooth_scores",
-        "post_processors",
-        f"{here}:SmoothScores",
-        "image scores averaged over similar images",
-        requires=frozenset({"image_score"}),
-        two_phase=True,
-        transductive=True,
-    )
-    yield PartSpec(
-        "fake.similarity",
-        "auxiliary",
-        f"{here}:Similarity",
-        "s",
-        provides=frozenset({"auxiliary:similarity"}),
-    )
-    yield PartSpec(
-        "fake.d_attention",
-        "attention_refiner",
-        f"{here}:build_d_attention",
-        "attention by foreign similarities",
-        requires=frozenset({"auxiliary:similarity"}),
-        provides=patches,
-    )
+    # fmt: off
+    yield PartSpec("fake.inject", "attention_refiner", ":Inject", "visual prompts")
+    yield PartSpec("fake.dynamic", "prompt_conditioner", ":DynamicDeepPrompts", "deep prompts")
+    yield PartSpec("fake.synthesis", "prompt_conditioner", ":Synthesis", "prompts from prototypes",
+                   provides={"prototypes"})
+    yield PartSpec("fake.weighted", "scorer", ":PrototypeScorer",
+                   "scores weighted by the distance to prototypes",
+                   requires={"prototypes", "text_features", "tokens:joint"},
+                   provides={"scores:logits", "image_score"})
+    yield PartSpec("fake.boxes", "auxiliary", ":Boxes", "boxes", provides={"auxiliary:boxes"})
+    yield PartSpec("fake.aliased", "attention_refiner", ":aliased", "aliased taps")
+    yield PartSpec("fake.choose", "prompt_conditioner", ":ChoosePrompts", "prompts by box")
+    yield PartSpec("fake.box_filter", "post_processors", ":BoxFilter", "damps the map outside the box",
+                   requires={"auxiliary:boxes", "anomaly_map"})
+    yield PartSpec("fake.mutual", "scorer", ":MutualScorer", "distance to the other images of the scope",
+                   provides={"scores:anomaly"}, two_phase=True, transductive=True)
+    yield PartSpec("fake.smooth_scores", "post_processors", ":SmoothScores",
+                   "image scores averaged over similar images",
+                   requires={"image_score"}, two_phase=True, transductive=True)
+    yield PartSpec("fake.similarity", "auxiliary", ":Similarity", "similarities of mean colours",
+                   provides={"auxiliary:similarity"})
+    yield PartSpec("fake.d_attention", "attention_refiner", ":d_attention",
+                   "attention by foreign similarities",
+                   requires={"auxiliary:similarity"})
+    # fmt: on
 
 
 @hookimpl
@@ -146,9 +102,7 @@ class DynamicDeepPrompts(_FromContext):
     """AdaCLIP: deep text prompts that differ per image."""
 
     def __call__(self, prompts: Prompts, features: Features) -> tuple[Prompts, Mapping[str, Tensor]]:
-        assert self.context.text is not None
-        assert features.prepass is not None
-        token = widened(features.prepass, self.context.text.width)[:, None, None]
+        token = widened(features.plain_image_feature, self.context.text.width)[:, None, None]
         return replace(prompts, deep=DeepPrompts((token, 2 * token))), {}
 
 
@@ -165,16 +119,13 @@ class Synthesis(_FromContext):
 class PrototypeScorer(_FromContext):
     """CoPS: logits scaled by the distance to the prototype."""
 
-    def __call__(self, features: Features, conditioning: Conditioning | None) -> Scores:
-        assert conditioning is not None
+    def __call__(self, features: Features, conditioning: Conditioning) -> Scores:
         entry = features.token_sets[-1]
-        assert isinstance(entry.layout, Grid)
         tokens = F.normalize(entry.tokens, dim=-1)
         prototype = F.normalize(conditioning.intermediates["prototype"], dim=-1)
         distance = 1 - tokens @ prototype[..., None]
         logits = tokens @ conditioning.text_features.transpose(1, 2) * distance
-        values = logits.transpose(1, 2).reshape(len(features), 2, entry.layout.height, entry.layout.width)
-        scores = Scores((ScoreSet(entry.name, values, "logits"),))
+        scores = Scores((ScoreSet(entry.name, entry.grid.to_maps(logits), "logits"),))
         return scores.with_image_score(distance.flatten(1).amax(1), "fake.weighted")
 
 
@@ -187,19 +138,16 @@ class Boxes(_FromContext):
         return {"boxes": torch.tensor(rows, device=images.device)}
 
 
-class Aliased(_FromContext):
+def aliased(options: None, context: BuildContext) -> VisionRequest:
     """FiLo: an ordinary tap with the next block's attention added, and the last local stream twice."""
-
-    def request(self) -> VisionRequest:
-        local = Stream(2, SelfAttention(("vv",)))
-        last = self.context.depth
-        return VisionRequest(
-            (
-                TokenRequest("local", last, local),
-                TokenRequest("ordinary.2", 3, point="attention"),
-                TokenRequest("ordinary.last", last),
-            )
+    local = Stream(2, SelfAttention(("vv",)))
+    return VisionRequest(
+        (
+            TokenRequest("local", context.depth, local),
+            TokenRequest("ordinary.2", 3, point="attention"),
+            TokenRequest("ordinary.last", context.depth),
         )
+    )
 
 
 class ChoosePrompts(_FromContext):
@@ -217,27 +165,26 @@ class BoxFilter(_FromContext):
     """FiLo: 0.7 of the map outside the box."""
 
     def __call__(self, scores: Scores, features: Features) -> Scores:
-        assert scores.map is not None
-        share = (torch.arange(scores.map.shape[-1], device=scores.map.device) + 0.5) / scores.map.shape[-1]
+        maps = scores.required_map
+        share = (torch.arange(maps.shape[-1], device=maps.device) + 0.5) / maps.shape[-1]
         left, right = features.auxiliary["boxes"][:, 0, None], features.auxiliary["boxes"][:, 2, None]
         inside = (share >= left) & (share < right)
-        return replace(scores, map=scores.map * torch.where(inside, 1.0, 0.7)[:, None])
+        return replace(scores, map=maps * torch.where(inside, 1.0, 0.7)[:, None])
 
 
 class MutualScorer(_FromContext):
     """MuSc: a patch's mean distance to its nearest patch in every other image of the scope."""
 
-    def collect(self, features: Features, conditioning: Conditioning | None) -> tuple[Tensor, Grid]:
+    def collect(self, features: Features, conditioning: Conditioning) -> tuple[Tensor, Grid]:
         entry = features.token_sets[-1]
-        assert isinstance(entry.layout, Grid)
-        return F.normalize(entry.tokens, dim=-1), entry.layout
+        return F.normalize(entry.tokens, dim=-1), entry.grid
 
     def finalize(self, scope: Sequence[tuple[Tensor, Grid]]) -> Scores:
         tokens, grid = torch.cat([entry for entry, _ in scope]), scope[0][1]
         nearest = torch.einsum("inc,jmc->ijnm", tokens, tokens).amax(-1)
         others = ~torch.eye(len(tokens), dtype=torch.bool)
         distance = torch.stack([(1 - row[keep]).mean(0) for row, keep in zip(nearest, others, strict=True)])
-        return Scores((ScoreSet("mutual", distance.reshape(-1, 1, grid.height, grid.width), "anomaly"),))
+        return Scores((ScoreSet("mutual", grid.to_maps(distance[..., None]), "anomaly"),))
 
 
 class SmoothScores(_FromContext):
@@ -249,9 +196,8 @@ class SmoothScores(_FromContext):
     def finalize(self, scope: Sequence[tuple[Scores, Tensor]]) -> Scores:
         found = torch.cat([feature for _, feature in scope])
         joined = join_scores([scores for scores, _ in scope])
-        assert joined.image_score is not None
         weights = torch.softmax(found @ found.T, -1)
-        return joined.with_image_score(weights @ joined.image_score, "fake.smooth_scores")
+        return joined.with_image_score(weights @ joined.required_image_score, "fake.smooth_scores")
 
 
 class Similarity(_FromContext):
@@ -270,27 +216,17 @@ class ForeignAttention:
 
     def __call__(self, state: BlockState) -> Tensor:
         block = state.block
-        patches = state.grid.height * state.grid.width  # injected tokens stand behind them
-        values = block.v_proj(block.ln_1(state.after_attention))[:, 1 : 1 + patches]
+        patches = slice(1, 1 + state.grid.count)  # injected tokens stand behind them
+        values = block.v_proj(block.ln_1(state.after_attention))[:, patches]
         weights = torch.softmax(state.auxiliary["similarity"] / self.temperature, -1)
         mixed: Tensor = block.out_proj(weights @ values)
         return mixed
 
 
-@dataclass(frozen=True)
-class DAttention:
-    """Reads the foreign attention and the local stream of the last block, in this order."""
-
-    last: int
-
-    def request(self) -> VisionRequest:
-        foreign = Stream(1, ForeignAttention(0.5), cumulative=False, class_token=False)
-        local = Stream(2, SelfAttention(("qq", "kk", "vv")))
-        return VisionRequest(
-            (TokenRequest("foreign", self.last, foreign), TokenRequest("local", self.last, local))
-        )
-
-
-def build_d_attention(options: None, context: BuildContext) -> DAttention:
-    """Build the refiner for the tower's depth."""
-    return DAttention(context.depth)
+def d_attention(options: None, context: BuildContext) -> VisionRequest:
+    """Crane+: read the foreign attention and the local stream of the last block, in this order."""
+    foreign = Stream(1, ForeignAttention(0.5), cumulative=False, class_token=False)
+    local = Stream(2, SelfAttention(("qq", "kk", "vv")))
+    return VisionRequest(
+        (TokenRequest("foreign", context.depth, foreign), TokenRequest("local", context.depth, local))
+    )

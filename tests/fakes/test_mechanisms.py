@@ -58,7 +58,7 @@ def test_adaclip_injects_tokens_from_a_prepass(detector, samples) -> None:
     torch.testing.assert_close(features.prepass, joint(tower, plain)[:, 0], **CLOSE)
     text, prompts = found.text_side.tower, found.part("prompt_learner")("gear")
     for place in (0, 2):
-        x = prompts.embeddings + text.position_embedding
+        x = prompts.embeddings + text.position_embedding[: prompts.embeddings.shape[1]]
         for number, block in enumerate(text.blocks):
             if number in (1, 2):
                 x = torch.cat([x[:, :1], (number * token[place]).expand(len(x), 1, -1), x[:, 2:]], 1)

@@ -166,12 +166,16 @@ def network_arrays(kit: Kit, golden: Golden, tables: list[torch.Tensor], folder:
     conditioning = detector.condition(adapted)
     prediction = detector.score(features)
     stages = dict(detector.stages(features))
-    assert conditioning is not None and detector.text_side is not None
+    assert detector.text_side is not None
     learner, conditioner = detector.part("prompt_learner"), detector.part("prompt_conditioner")
     prompts = learner(meta["class_name"])
     every = replace(prompts, embeddings=prompts.embeddings.expand(len(features), -1, -1, -1))
     _, raw = encode_prompts(detector.text_side.tower, conditioner.shifted(every, adapted))
-    ids = learner.token_ids(meta["class_name"])
+    slots = "X " * meta["n_ctx"]
+    ids = [
+        learner.text.tokenize([slots + text for text in texts])
+        for texts in learner.sentences(meta["class_name"])
+    ]
     shifts = conditioner.shifts(adapted)
     image = torch.nn.functional.normalize(adapted.image_feature, dim=-1)
     mean = stages["filo.blur"].map

@@ -62,7 +62,8 @@ def test_every_array_agrees(kit: Kit, golden: Golden) -> None:
         assert all(detector.add(scope, features.select(batch)) is None for batch in batches)
         prediction = detector.finish(scope)
         stages = dict(detector.stages(features))
-        kept = detector.part("scorer").collect(detector.adapt(features), None)
+        adapted = detector.adapt(features)
+        kept = detector.part("scorer").collect(adapted, detector.condition(adapted))
         mutual = torch.stack([detector.part("scorer").scores(t, torch.device("cpu")) for t in kept.tokens])
     assert prediction is not None
     radii, taps = len(meta["r_list"]), len(meta["feature_layers_0based"])

@@ -35,7 +35,6 @@ def test_every_array_agrees(kit: Kit, golden: Golden) -> None:
         features = detector.encode(samples)
         conditioning = detector.condition(features)
         prediction = detector.score(features)
-        assert conditioning is not None
         scorer = detector.part("scorer")
         grid = scorer(features, conditioning).sets[0].values[:, 0]
         textual = scorer.textual_map(features, conditioning).view_as(grid)

@@ -324,5 +324,5 @@ def test_the_third_party_part_flips_a_map(zsad_invert):
     scores = part(Scores(map=torch.tensor([[[0.0, 1.0], [3.0, 2.0]]]), trace=("x",)), None)
     assert scores.map.tolist() == [[[6.0, 4.0], [0.0, 2.0]]]
     assert scores.trace == ("x",)
-    with pytest.raises(ZsadError, match="needs a map"):
+    with pytest.raises(ZsadError, match=r"reads the anomaly map before .* it has to require 'anomaly_map'"):
         part(Scores(), None)

@@ -24,12 +24,12 @@ from zsad.plugin.hookspecs import hookimpl
 from zsad.plugin.specs import PartSpec, RecipeSpec
 zsad_api = 1
 
-def build(options, context):
+def crash(options, context):
     return 1 // 0
 
 @hookimpl
 def zsad_parts():
-    yield PartSpec("acme.crash", "attention_refiner", "acme:build", "Crashes.", provides={"patch_tokens"})
+    yield PartSpec("acme.crash", "attention_refiner", ":crash", "Crashes.")
 
 @hookimpl
 def zsad_recipes():

@@ -160,11 +160,11 @@ def first_step(
     seen: list[Any] = []
     condition, scorer = learning.condition, learning.part("scorer")
 
-    def watched_condition(adapted: Features) -> Conditioning | None:
+    def watched_condition(adapted: Features) -> Conditioning:
         seen.extend([adapted, condition(adapted)])
         return seen[-1]
 
-    def watched_scorer(features: Features, conditioning: Conditioning | None) -> Scores:
+    def watched_scorer(features: Features, conditioning: Conditioning) -> Scores:
         seen.append(scorer(features, conditioning))
         return seen[-1]
 

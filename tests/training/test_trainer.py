@@ -38,11 +38,11 @@ def zsad_parts():
     yield PartSpec("acme.gain", "post_processors", "acme_parts:Gain", "A step.", learnable=True)
     yield PartSpec("acme.scale", "feature_adapter", "acme_parts:Scale", "An adapter.", learnable=True)
     yield PartSpec("acme.mapless", "scorer", "acme_parts:Mapless", "Only image scores.",
-                   provides=frozenset({"image_score", "anomaly_map"}))
+                   provides={"image_score", "anomaly_map"})
     yield PartSpec("acme.whole", "scorer", "acme_parts:Whole", "Whole sets.", two_phase=True,
-                   provides=frozenset({"image_score", "anomaly_map"}))
+                   provides={"image_score", "anomaly_map"})
     yield PartSpec("acme.single", "scorer", "acme_parts:Single", "One state.",
-                   provides=frozenset({"image_score", "anomaly_map"}))
+                   provides={"image_score", "anomaly_map"})
 """
 
 PARTS = """

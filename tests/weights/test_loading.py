@@ -33,9 +33,8 @@ zsad_api = 1
 @hookimpl
 def zsad_parts():
     yield PartSpec("acme.scale", "feature_adapter", "acme_parts:Scale", "An adapter.", learnable=True)
-    yield PartSpec("acme.prompts", "prompt_learner", "zsad_plugins.anomalyclip.prompts:build", "A stand-in.",
-                   options="zsad_plugins.anomalyclip.options:PromptOptions", learnable=True,
-                   provides=frozenset({"text_features"}))
+    yield PartSpec("acme.prompts", "prompt_learner", "zsad_plugins.anomalyclip.prompts:ObjectAgnosticPrompts",
+                   "A stand-in.", options="zsad_plugins.anomalyclip.options:PromptOptions", learnable=True)
 """
 
 PARTS = """

@@ -13,20 +13,15 @@ zsad_api = 1
 @hookimpl
 def zsad_parts() -> Iterator[PartSpec]:
     """Yield the linear heads."""
-    yield PartSpec(
-        name="aprilgan.linear_heads",
-        kind="feature_adapter",
-        factory="zsad_plugins.aprilgan.heads:LinearHeads",
-        summary="a learned linear layer per tap, from raw patch tokens to the joint space",
-        requires=frozenset({"tokens:raw"}),
-        provides=frozenset({"tokens:joint"}),
-        learnable=True,
-    )
+    # fmt: off
+    yield PartSpec("aprilgan.linear_heads", "feature_adapter", ".heads:LinearHeads",
+                   "a learned linear layer per tap, from raw patch tokens to the joint space",
+                   requires={"tokens:raw"}, provides={"tokens:joint"}, learnable=True)
+    # fmt: on
 
 
 @hookimpl
 def zsad_recipes() -> Iterator[RecipeSpec]:
     """Yield the published method, and what its code does at the backbone's own image size."""
-    converter = "zsad_plugins.aprilgan.convert:convert"
-    yield RecipeSpec("aprilgan", "zsad_plugins.aprilgan:recipe.yaml", converter)
-    yield RecipeSpec("aprilgan@336", "zsad_plugins.aprilgan:native_size.yaml", converter)
+    yield RecipeSpec("aprilgan", ":recipe.yaml", ".convert:convert")
+    yield RecipeSpec("aprilgan@336", ":native_size.yaml", ".convert:convert")

@@ -9,13 +9,21 @@ from torch import Tensor, nn
 
 from zsad.errors import InputError
 from zsad.parts import BuildContext
-from zsad.values import Features, TokenSet
+from zsad.values import Features
 
 
 def apply_linear(layer: nn.Linear, x: Tensor) -> Tensor:
     """Apply a layer in the precision of ``x`` [..., inputs], so that a float64 tower keeps its digits."""
     bias = None if layer.bias is None else layer.bias.to(x.dtype)
     return F.linear(x, layer.weight.to(x.dtype), bias)
+
+
+class PreciseLinear(nn.Linear):
+    """A linear layer in the precision of what it is given."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return W x + b, [..., outputs], for x [..., inputs]."""
+        return apply_linear(self, x)
 
 
 class LinearHeads(nn.Module):
@@ -27,8 +35,9 @@ class LinearHeads(nn.Module):
 
     def __init__(self, options: None, context: BuildContext) -> None:
         super().__init__()
-        width, joint = context.vision_width, context.embed_dim
-        self.heads = nn.ModuleList(nn.Linear(width, joint) for _ in context.taps)
+        self.heads = nn.ModuleList(
+            PreciseLinear(context.vision_width, context.embed_dim) for _ in context.taps
+        )
 
     def forward(self, features: Features) -> Features:
         """Return the features with token sets [B, N, C] in the joint space; the image feature stays.
@@ -41,10 +50,8 @@ class LinearHeads(nn.Module):
                 f"there are {len(self.heads)} linear heads, one per tap, but the attention refiner reads "
                 f"{len(features.token_sets)} token sets; choose one that reads each tap once"
             )
-        pairs = zip(self.heads, features.token_sets, strict=True)
-        return replace(features, token_sets=tuple(self._projected(*pair) for pair in pairs))
-
-    @staticmethod
-    def _projected(head: nn.Module, entry: TokenSet) -> TokenSet:
-        assert isinstance(head, nn.Linear)
-        return replace(entry, tokens=apply_linear(head, entry.tokens), space="joint", class_token=None)
+        projected = (
+            replace(entry, tokens=head(entry.tokens), space="joint", class_token=None)
+            for head, entry in zip(self.heads, features.token_sets, strict=True)
+        )
+        return replace(features, token_sets=tuple(projected))

@@ -13,5 +13,5 @@ zsad_api = 1
 @hookimpl
 def zsad_recipes() -> Iterator[RecipeSpec]:
     """Yield the baseline, with plain and with v-v attention."""
-    yield RecipeSpec("clip-baseline", "zsad_plugins.clip_baseline:recipe.yaml", starter=1)
-    yield RecipeSpec("clip-baseline@vv", "zsad_plugins.clip_baseline:vv.yaml")
+    yield RecipeSpec("clip-baseline", ":recipe.yaml", starter=1)
+    yield RecipeSpec("clip-baseline@vv", ":vv.yaml")

@@ -9,18 +9,20 @@ from zsad.plugin.specs import DatasetSpec
 
 zsad_api = 1
 
-_SUMMARIES = {
-    "folder": "subfolders good and one per defect, or images with masks of the same stem",
-    "manifest": "a CSV with the columns image, mask, label, class_name and defect_type",
-    "meta": "meta.json as VAND, AnomalyCLIP and their relatives write it",
-    "mvtec": "MVTec AD and whatever lies alike (MPDD, DTD-Synthetic): CLASS/test, CLASS/ground_truth",
-    "visa": "VisA as published (split_csv/1cls.csv) or rearranged like MVTec AD",
-}
-
 
 @hookimpl
 def zsad_datasets() -> Iterator[DatasetSpec]:
     """Yield the layouts."""
-    for name, summary in _SUMMARIES.items():
-        yield DatasetSpec(name, f"zsad_plugins.datasets.{name}:read", summary)
-    yield DatasetSpec("btad", "zsad_plugins.datasets.mvtec:read", "BTAD: as mvtec, with folders ok and ko")
+    # fmt: off
+    yield DatasetSpec("folder", ".folder:read",
+                      "subfolders good and one per defect, or images with masks of the same stem")
+    yield DatasetSpec("manifest", ".manifest:read",
+                      "a CSV with the columns image, mask, label, class_name and defect_type")
+    yield DatasetSpec("meta", ".meta:read", "meta.json as VAND, AnomalyCLIP and their relatives write it")
+    yield DatasetSpec("mvtec", ".mvtec:read",
+                      "MVTec AD and whatever lies alike (MPDD, DTD-Synthetic): CLASS/test, "
+                      "CLASS/ground_truth")
+    yield DatasetSpec("visa", ".visa:read",
+                      "VisA as published (split_csv/1cls.csv) or rearranged like MVTec AD")
+    yield DatasetSpec("btad", ".mvtec:read", "BTAD: as mvtec, with folders ok and ko")
+    # fmt: on

@@ -9,31 +9,25 @@ from zsad.plugin.specs import DatasetSpec, GeneratorSpec
 
 zsad_api = 1
 
-_HERE = "zsad_plugins.drawn"
-
 
 @hookimpl
 def zsad_datasets() -> Iterator[DatasetSpec]:
     """Yield the drawn datasets."""
-    yield DatasetSpec(
-        "samples",
-        f"{_HERE}.datasets:read_samples",
-        "drawn images of objects and defects that no training here has seen; needs no path",
-        example=True,
-    )
-    yield DatasetSpec(
-        "procedural",
-        f"{_HERE}.datasets:read_procedural",
-        "drawn images of the objects and defects that mini was trained on, to learn from; needs no path",
-    )
+    # fmt: off
+    yield DatasetSpec("samples", ".datasets:read_samples",
+                      "drawn images of objects and defects that no training here has seen; needs no path",
+                      example=True)
+    yield DatasetSpec("procedural", ".datasets:read_procedural",
+                      "drawn images of the objects and defects that mini was trained on, to learn from; "
+                      "needs no path")
+    # fmt: on
 
 
 @hookimpl
 def zsad_generators() -> Iterator[GeneratorSpec]:
     """Yield the painter of drawn defects."""
-    yield GeneratorSpec(
-        name="procedural",
-        factory=f"{_HERE}.painting:PaintedDefects",
-        options=f"{_HERE}.options:PaintedDefectsOptions",
-        summary="scratches, cracks, stains, dents and other drawn defects painted on the image",
-    )
+    # fmt: off
+    yield GeneratorSpec("procedural", ".painting:PaintedDefects",
+                        "scratches, cracks, stains, dents and other drawn defects painted on the image",
+                        options=".options:PaintedDefectsOptions")
+    # fmt: on

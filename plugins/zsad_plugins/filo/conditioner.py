@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from zsad.parts import BuildContext
 from zsad.values import ABNORMAL, NORMAL, Features, Prompts
-from zsad_plugins.aprilgan.heads import apply_linear
+from zsad_plugins.aprilgan.heads import PreciseLinear
 from zsad_plugins.filo.options import ConditionerOptions
 from zsad_plugins.filo.places import CELLS, cell, centre
 
@@ -21,12 +21,13 @@ class ShiftNet(nn.Module):
 
     def __init__(self, joint: int, hidden: int, text_width: int) -> None:
         super().__init__()
-        self.linear1 = nn.Linear(joint, hidden)
-        self.linear2 = nn.Linear(hidden, text_width)
+        self.linear1 = PreciseLinear(joint, hidden)
+        self.linear2 = PreciseLinear(hidden, text_width)
 
     def forward(self, feature: Tensor) -> Tensor:
         """Return [B, D] for normalised features [B, C]."""
-        return apply_linear(self.linear2, F.relu(apply_linear(self.linear1, feature)))
+        shift: Tensor = self.linear2(F.relu(self.linear1(feature)))
+        return shift
 
 
 class ShiftedContext(nn.Module):
@@ -37,12 +38,12 @@ class ShiftedContext(nn.Module):
         abnormal: The net of the abnormal ones.
     """
 
-    def __init__(self, options: ConditionerOptions, joint: int, text_width: int) -> None:
+    def __init__(self, options: ConditionerOptions, context: BuildContext) -> None:
         super().__init__()
-        hidden = max(1, joint // options.reduction)
         self.options = options
-        self.normal = ShiftNet(joint, hidden, text_width)
-        self.abnormal = ShiftNet(joint, hidden, text_width)
+        joint, hidden = context.embed_dim, max(1, context.embed_dim // options.reduction)
+        self.normal = ShiftNet(joint, hidden, context.text.width)
+        self.abnormal = ShiftNet(joint, hidden, context.text.width)
 
     def shifts(self, features: Features) -> Tensor:
         """Return the shifts of normal and abnormal contexts, [B, 2, D]."""
@@ -104,9 +105,3 @@ def chosen(prompts: Prompts, places: list[int | None]) -> Prompts:
         end=prompts.end.expand(len(places), -1)[images, rows],
         state=prompts.state[rows[0]],
     )
-
-
-def build(options: ConditionerOptions, context: BuildContext) -> ShiftedContext:
-    """Build the nets for the backbone's widths."""
-    assert context.text is not None  # 'text_features' are required
-    return ShiftedContext(options, context.embed_dim, context.text.width)

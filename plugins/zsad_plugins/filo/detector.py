@@ -28,12 +28,12 @@ class GroundingDino:
         rows: Rows of the table of boxes per image, the detector's queries.
     """
 
-    def __init__(self, options: DetectorOptions, model: Any, processor: Any, device: torch.device) -> None:
-        self.options, self.device = options, device
+    def __init__(self, options: DetectorOptions, context: BuildContext) -> None:
+        self.options, self.device = options, context.device
         self.states, self.phrases = read_states(options.states), read_phrases(options.phrases)
         self.rules = BoxRules(options.threshold, options.largest, options.match)
-        self.model: Any = model.eval().requires_grad_(False).to(device)
-        self.processor = processor
+        model, self.processor = load(options.model)
+        self.model: Any = model.eval().requires_grad_(False).to(self.device)
         self.rows: int = model.config.num_queries
 
     def words(self, class_name: str) -> tuple[str, ...]:
@@ -79,14 +79,16 @@ def caption(words: Iterable[str]) -> str:
     return f"{' . '.join(word.strip() for word in words).lower()} ."
 
 
-def build(options: DetectorOptions, context: BuildContext) -> GroundingDino:
-    """Load the detector.
+def load(name: str) -> tuple[Any, Any]:
+    """Return a detector and its processor.
+
+    Args:
+        name: On the hub, or a folder.
 
     Raises:
         InputError: The folder holds no model that transformers can read.
         ZsadError: The hub cannot be reached, or has no such model.
     """
-    name = options.model
     if Path(name).is_dir():
         try:
             model, processor = _load(name)
@@ -99,7 +101,7 @@ def build(options: DetectorOptions, context: BuildContext) -> GroundingDino:
     kind = model.config.model_type
     if not kind.endswith("grounding-dino"):
         raise InputError(f"{name} is a {kind}, not a Grounding DINO")
-    return GroundingDino(options, model, processor, context.device)
+    return model, processor
 
 
 def _load(name: str) -> tuple[Any, Any]:

@@ -31,16 +31,24 @@ def fold(kernels: Iterable[Tensor]) -> Tensor:
     return torch.stack(centred).sum(dim=0)
 
 
-def folded_convolution(channels: int, outputs: int, side: int = SIDE) -> nn.Conv2d:
-    """Return a ``side`` x ``side`` convolution that starts as the freshly drawn ones that fit do together."""
-    result = nn.Conv2d(channels, outputs, side, padding=side // 2)
-    fitting = [shape for shape in KERNELS.values() if max(shape) <= side]
-    drawn = [nn.Conv2d(channels, outputs, shape) for shape in fitting]
-    cut = slice((SIDE - side) // 2, (SIDE + side) // 2)
-    with torch.no_grad():
-        result.weight.copy_(fold(each.weight for each in drawn)[:, :, cut, cut])
-        result.bias.copy_(sum(each.bias for each in drawn))  # type: ignore[union-attr,arg-type,misc]
-    return result
+class FoldedConvolution(nn.Conv2d):
+    """A ``side`` x ``side`` convolution that starts as the freshly drawn ones that fit do together."""
+
+    def __init__(self, channels: int, outputs: int, side: int = SIDE) -> None:
+        super().__init__(channels, outputs, side, padding=side // 2)
+        fitting = [shape for shape in KERNELS.values() if max(shape) <= side]
+        drawn = [nn.Conv2d(channels, outputs, shape) for shape in fitting]
+        cut = slice((SIDE - side) // 2, (SIDE + side) // 2)
+        with torch.no_grad():
+            self.weight.copy_(fold(each.weight for each in drawn)[:, :, cut, cut])
+            self.bias.copy_(sum(each.bias for each in drawn))  # type: ignore[union-attr,arg-type,misc]
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Return the convolution [B, C, h, w] of maps [B, D, h, w], in their precision."""
+        bias = None if self.bias is None else self.bias.to(maps.dtype)
+        # CUDA would round inputs of float32 convolutions to TF32, which linear layers do not.
+        with torch.backends.cudnn.flags(allow_tf32=False):
+            return F.conv2d(maps, self.weight.to(maps.dtype), bias, padding=self.padding)
 
 
 def _margins(size: int) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from scipy import ndimage
@@ -36,20 +36,14 @@ def in_boxes(anomaly_map: Tensor, level: float, largest: float) -> Tensor:
     return inside.to(anomaly_map.device)
 
 
-@dataclass(frozen=True)
 class RegionFilter:
     """Damps the map outside the boxes; the image score stays."""
 
-    options: RegionFilterOptions
+    def __init__(self, options: RegionFilterOptions, context: BuildContext) -> None:
+        self.options = options
 
     def __call__(self, scores: Scores, features: Features) -> Scores:
         """Return the scores with their map damped."""
-        assert scores.map is not None  # 'anomaly_map' is required
-        level, largest = self.options.level, self.options.largest
-        inside = torch.stack([in_boxes(each, level, largest) for each in scores.map])
-        return replace(scores, map=torch.where(inside, scores.map, self.options.outside * scores.map))
-
-
-def build(options: RegionFilterOptions, context: BuildContext) -> RegionFilter:
-    """Build the step."""
-    return RegionFilter(options)
+        maps, level, largest = scores.required_map, self.options.level, self.options.largest
+        inside = torch.stack([in_boxes(each, level, largest) for each in maps])
+        return replace(scores, map=torch.where(inside, maps, self.options.outside * maps))

@@ -9,40 +9,24 @@ from zsad.plugin.specs import GeneratorSpec
 
 zsad_api = 1
 
-_HERE = "zsad_plugins.generators"
-
 
 @hookimpl
 def zsad_generators() -> Iterator[GeneratorSpec]:
     """Yield the generators."""
-    yield GeneratorSpec(
-        name="cutpaste",
-        factory=f"{_HERE}.cutpaste:CutPaste",
-        options=f"{_HERE}.options:CutPasteOptions",
-        summary="a rectangle of the image, its colours changed a little, pasted elsewhere",
-    )
-    yield GeneratorSpec(
-        name="scar",
-        factory=f"{_HERE}.cutpaste:Scar",
-        options=f"{_HERE}.options:ScarOptions",
-        summary="a thin turned strip of the image, its colours changed a little, pasted elsewhere",
-    )
-    yield GeneratorSpec(
-        name="nsa",
-        factory=f"{_HERE}.nsa:SeamlessPatches",
-        options=f"{_HERE}.options:SeamlessPatchesOptions",
-        summary="resized patches of the image, blended in elsewhere without a seam (Poisson)",
-    )
-    yield GeneratorSpec(
-        name="draem",
-        factory=f"{_HERE}.draem:Draem",
-        options=f"{_HERE}.options:DraemOptions",
-        summary="foreign textures mixed into the image where Perlin noise is high",
-    )
-    yield GeneratorSpec(
-        name="feature-noise",
-        factory=f"{_HERE}.feature_noise:FeatureNoise",
-        options=f"{_HERE}.options:FeatureNoiseOptions",
-        summary="Gaussian noise on patch features where Perlin noise is high",
-        level="features",
-    )
+    # fmt: off
+    yield GeneratorSpec("cutpaste", ".cutpaste:CutPaste",
+                        "a rectangle of the image, its colours changed a little, pasted elsewhere",
+                        options=".options:CutPasteOptions")
+    yield GeneratorSpec("scar", ".cutpaste:Scar",
+                        "a thin turned strip of the image, its colours changed a little, pasted elsewhere",
+                        options=".options:ScarOptions")
+    yield GeneratorSpec("nsa", ".nsa:SeamlessPatches",
+                        "resized patches of the image, blended in elsewhere without a seam (Poisson)",
+                        options=".options:SeamlessPatchesOptions")
+    yield GeneratorSpec("draem", ".draem:Draem",
+                        "foreign textures mixed into the image where Perlin noise is high",
+                        options=".options:DraemOptions")
+    yield GeneratorSpec("feature-noise", ".feature_noise:FeatureNoise",
+                        "Gaussian noise on patch features where Perlin noise is high",
+                        options=".options:FeatureNoiseOptions", level="features")
+    # fmt: on

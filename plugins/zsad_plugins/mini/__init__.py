@@ -13,15 +13,10 @@ zsad_api = 1
 @hookimpl
 def zsad_backbones() -> Iterator[BackboneSpec]:
     """Yield ``mini`` and its untrained control."""
-    yield BackboneSpec(
-        name="mini",
-        factory="zsad_plugins.mini.backbone:load",
-        summary="a small CLIP trained by zsad on procedural images; ships in the wheel, works offline",
-        card="zsad_plugins.mini:README.md",
-        default=True,
-    )
-    yield BackboneSpec(
-        name="mini-random",
-        factory="zsad_plugins.mini.backbone:load_random",
-        summary="mini's stem under towers that learned nothing: the control for figures on mini",
-    )
+    # fmt: off
+    yield BackboneSpec("mini", ".backbone:load",
+                       "a small CLIP trained by zsad on procedural images; ships in the wheel, works offline",
+                       card=":README.md", default=True)
+    yield BackboneSpec("mini-random", ".backbone:load_random",
+                       "mini's stem under towers that learned nothing: the control for figures on mini")
+    # fmt: on

@@ -74,7 +74,6 @@ def interval_average(table: Tensor, interval: tuple[float, float], tiling: Tilin
     return result
 
 
-@dataclass(frozen=True)
 class MutualScorer:
     """a(p) = mean over token sets of the interval average of min_q |z_p - z_q| over the other images.
 
@@ -84,17 +83,17 @@ class MutualScorer:
         keep: Precision of kept tokens, or None for the one they come in.
     """
 
-    interval: tuple[float, float]
-    budget: int
-    keep: torch.dtype | None = None
+    def __init__(self, options: MutualOptions, context: BuildContext) -> None:
+        self.interval, self.budget = options.interval, options.memory_mb * MIB
+        self.keep = torch.float16 if options.keep == "float16" else None
 
-    def collect(self, features: Features, conditioning: Conditioning | None) -> Kept:
+    def collect(self, features: Features, conditioning: Conditioning) -> Kept:
         """Return unit tokens in main memory: those of a whole class seldom fit a GPU."""
         tokens = tuple(F.normalize(entry.tokens, dim=-1) for entry in features.token_sets)
         image = features.image_feature
         return Kept(
             tuple(entry.to("cpu", self.keep or entry.dtype) for entry in tokens),
-            _common_grid(features),
+            features.grid,
             features.class_names[0],
             image.device,
             image.dtype,
@@ -115,7 +114,7 @@ class MutualScorer:
             )
         sets = zip(*(entry.tokens for entry in scope), strict=True)
         scores = torch.stack([self.scores(torch.cat(same), known.device) for same in sets]).mean(0)
-        values = scores.to(known.dtype).reshape(count, 1, known.grid.height, known.grid.width)
+        values = known.grid.to_maps(scores.to(known.dtype)[..., None])
         return Scores((ScoreSet("mutual", values, "anomaly"),))
 
     def scores(self, tokens: Tensor, device: torch.device) -> Tensor:
@@ -135,17 +134,3 @@ class MutualScorer:
         lines = max(1, self.budget // (count * (2 * itemsize + 8)))
         sorting = Tiling(max(1, lines // patches), min(patches, lines))
         return interval_average(table, self.interval, sorting)
-
-
-def _common_grid(features: Features) -> Grid:
-    layouts = {entry.layout if isinstance(entry.layout, Grid) else None for entry in features.token_sets}
-    grid = next(iter(layouts), None)
-    if len(layouts) != 1 or grid is None:
-        raise InputError("musc.mutual needs token sets that lie on one and the same patch grid")
-    return grid
-
-
-def build(options: MutualOptions, context: BuildContext) -> MutualScorer:
-    """Build the scorer."""
-    keep = torch.float16 if options.keep == "float16" else None
-    return MutualScorer(options.interval, options.memory_mb * MIB, keep)

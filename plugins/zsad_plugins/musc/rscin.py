@@ -54,7 +54,6 @@ def neighbourhood_means(scores: Tensor, features: Tensor, neighbours: Sequence[i
     return torch.stack(means).mean(0)
 
 
-@dataclass(frozen=True)
 class Rscin:
     """Replaces the image scores of a class by averages over similar images.
 
@@ -63,8 +62,8 @@ class Rscin:
         rescale: Rescale the scores of the class to 0 ... 1 before.
     """
 
-    neighbours: tuple[int, ...]
-    rescale: bool
+    def __init__(self, options: RscinOptions, context: BuildContext) -> None:
+        self.neighbours, self.rescale = options.neighbours, options.min_max
 
     def collect(self, scores: Scores, features: Features) -> Kept:
         """Return scores and image features."""
@@ -84,12 +83,6 @@ class Rscin:
                 "--set post_processors-=musc.rscin"
             )
         scores = join_scores([entry.scores for entry in scope])
-        assert scores.image_score is not None  # 'image_score' is required
-        found = min_max(scores.image_score) if self.rescale else scores.image_score
+        found = min_max(scores.required_image_score) if self.rescale else scores.required_image_score
         found = neighbourhood_means(found, features.to(found.dtype), self.neighbours)
         return scores.with_image_score(found, "musc.rscin")
-
-
-def build(options: RscinOptions, context: BuildContext) -> Rscin:
-    """Build the step."""
-    return Rscin(options.neighbours, options.min_max)

@@ -13,13 +13,9 @@ zsad_api = 1
 @hookimpl
 def zsad_reporters() -> Iterator[ReporterSpec]:
     """Yield the page that every evaluation writes, and the table for documents."""
-    yield ReporterSpec(
-        name="html",
-        render="zsad.evaluation.report:write_report",
-        summary="one self-contained page: the table, worst and best cases, what stands behind them",
-    )
-    yield ReporterSpec(
-        name="markdown",
-        render="zsad.evaluation.markdown:write_markdown",
-        summary="the means of every dataset and method as Markdown tables",
-    )
+    # fmt: off
+    yield ReporterSpec("html", "zsad.evaluation.report:write_report",
+                       "one self-contained page: the table, worst and best cases, what stands behind them")
+    yield ReporterSpec("markdown", "zsad.evaluation.markdown:write_markdown",
+                       "the means of every dataset and method as Markdown tables")
+    # fmt: on

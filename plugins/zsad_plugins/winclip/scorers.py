@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from zsad.errors import InputError
 from zsad.parts import BuildContext
-from zsad.values import ABNORMAL, NORMAL, Conditioning, Features, Grid, Scores, ScoreSet, TokenSet, Windows
+from zsad.values import ABNORMAL, NORMAL, Conditioning, Features, Scores, ScoreSet, TokenSet
 from zsad_plugins.standard.scorers import cosine_logits, image_probability
 from zsad_plugins.winclip.options import ScorerOptions
 
@@ -18,30 +17,21 @@ def window_probability(entry: TokenSet, text_features: Tensor, temperature: floa
     return torch.softmax(logits, dim=-1)[..., state]
 
 
-def mean_inverse(probability: Tensor, windows: Windows) -> Tensor:
-    """Return, per patch, the mean of 1 / p over the windows that cover it.
-
-    Args:
-        probability: [B, windows].
-        windows: Which window covers which patch.
+def mean_inverse(entry: TokenSet, text_features: Tensor, temperature: float, state: int) -> Tensor:
+    """Return, per patch, the mean of 1 / p over the windows that cover it, p their probability of a state.
 
     Returns:
         [B, h * w]; its inverse is the harmonic mean of p.
     """
-    incidence = windows.incidence.to(probability.dtype)
+    probability = window_probability(entry, text_features, temperature, state)
+    incidence = entry.windows.incidence.to(probability.dtype)
     return (1 / probability) @ incidence / incidence.sum(dim=0)
 
 
-def _window_sets(features: Features) -> list[tuple[TokenSet, Windows]]:
-    found = [(entry, entry.layout) for entry in features.token_sets if isinstance(entry.layout, Windows)]
-    if not found:
-        raise InputError("WinCLIP's scorers need window tokens; use --set attention_refiner=winclip.windows")
-    return found
-
-
-def _as_scores(patches: Tensor, grid: Grid) -> Scores:
-    values = patches.reshape(-1, 1, grid.height, grid.width)
-    return Scores((ScoreSet("windows", values, "anomaly"),))
+def patch_scores(values: Tensor, features: Features) -> Scores:
+    """Return the scores [B, h * w] of the patches that the windows cover as a score set."""
+    grid = features.window_sets[0].windows.grid
+    return Scores((ScoreSet("windows", grid.to_maps(values[..., None]), "anomaly"),))
 
 
 class AnomalyScorer:
@@ -51,19 +41,17 @@ class AnomalyScorer:
     The image score is s (paper, equation 3).
     """
 
-    def __init__(self, temperature: float) -> None:
-        self.temperature = temperature
+    def __init__(self, options: ScorerOptions, context: BuildContext) -> None:
+        self.temperature = options.temperature
 
-    def __call__(self, features: Features, conditioning: Conditioning | None) -> Scores:
+    def __call__(self, features: Features, conditioning: Conditioning) -> Scores:
         """Return the fused map on the grid and the image score."""
-        assert conditioning is not None  # 'text_features' is required
-        text = conditioning.text_features
+        text, scales = conditioning.text_features, features.window_sets
         image = image_probability(features, text, self.temperature)
-        sets = _window_sets(features)
         total = (1 / image)[:, None]
-        for entry, windows in sets:
-            total = total + mean_inverse(window_probability(entry, text, self.temperature, ABNORMAL), windows)
-        scores = _as_scores((len(sets) + 1) / total, sets[0][1].grid)
+        for entry in scales:
+            total = total + mean_inverse(entry, text, self.temperature, ABNORMAL)
+        scores = patch_scores((len(scales) + 1) / total, features)
         return scores.with_image_score(image, "winclip.anomaly: image feature")
 
 
@@ -73,29 +61,15 @@ class NormalityScorer:
     The third-party code then fuses t with itself harmonically without the factor 2, which leaves t / 2.
     """
 
-    def __init__(self, temperature: float) -> None:
-        self.temperature = temperature
+    def __init__(self, options: ScorerOptions, context: BuildContext) -> None:
+        self.temperature = options.temperature
 
     def textual_map(self, features: Features, conditioning: Conditioning) -> Tensor:
         """Return t, [B, h * w]."""
         text = conditioning.text_features
-        scales = [
-            mean_inverse(window_probability(entry, text, self.temperature, NORMAL), windows)
-            for entry, windows in _window_sets(features)
-        ]
+        scales = [mean_inverse(entry, text, self.temperature, NORMAL) for entry in features.window_sets]
         return 1 - 1 / torch.stack(scales).mean(0)
 
-    def __call__(self, features: Features, conditioning: Conditioning | None) -> Scores:
+    def __call__(self, features: Features, conditioning: Conditioning) -> Scores:
         """Return the fused map on the grid."""
-        assert conditioning is not None  # 'text_features' is required
-        return _as_scores(self.textual_map(features, conditioning) / 2, _window_sets(features)[0][1].grid)
-
-
-def build_anomaly(options: ScorerOptions, context: BuildContext) -> AnomalyScorer:
-    """Build the paper's scorer."""
-    return AnomalyScorer(options.temperature)
-
-
-def build_normality(options: ScorerOptions, context: BuildContext) -> NormalityScorer:
-    """Build the third-party scorer."""
-    return NormalityScorer(options.temperature)
+        return patch_scores(self.textual_map(features, conditioning) / 2, features)

@@ -139,9 +139,9 @@ def test_conversion_renames() -> None:
         ({"prompt_learner": {}}, "no entry 'trainable_linearlayer'"),
         ({"trainable_linearlayer": {}}, "lacks 'fc.0.weight'"),
         (checkpoint(fc_1_bias=None, extra=torch.ones(1)), "lacks 'fc.1.bias'"),
-        (checkpoint(fc_0_bias=torch.zeros(5)), r"'fc.0.bias' has the shape \(5,\) instead of \(6,\)"),
+        (checkpoint(fc_0_bias=torch.zeros(5)), r"'fc.0.bias' has the shape \(5,\) instead of \(6\)"),
         (checkpoint(fc_0_weight=torch.zeros(5)), r"\(5,\) instead of \(outputs, inputs\)"),
-        (checkpoint(extra=torch.ones(1)), "have 'extra', which APRIL-GAN's have not"),
+        (checkpoint(extra=torch.ones(1)), "it has 'extra', which APRIL-GAN's checkpoints have not"),
         ({"trainable_linearlayer": {"fc.0.weight": [1.0], "fc.0.bias": 0}}, "'fc.0.weight' is no tensor"),
     ],
 )

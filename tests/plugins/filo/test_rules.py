@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from zsad_plugins.filo.boxes import BoxRules, Detections, padded
-from zsad_plugins.filo.mmci import KERNELS, fold, folded_convolution
+from zsad_plugins.filo.mmci import KERNELS, FoldedConvolution, fold
 from zsad_plugins.filo.places import cell, centre, inside
 from zsad_plugins.filo.post_processors import blur
 
@@ -20,9 +20,9 @@ def test_six_kernels_are_one() -> None:
     bias = torch.stack([each.bias for each in six]).sum(0)
     one = F.conv2d(image, fold(each.weight for each in six), bias, padding=3)
     torch.testing.assert_close(one, sum(each(image) for each in six), atol=1e-5, rtol=0)
-    assert folded_convolution(5, 3).weight.shape == (3, 5, 7, 7)
+    assert FoldedConvolution(5, 3).weight.shape == (3, 5, 7, 7)
     torch.manual_seed(0)
-    small = folded_convolution(5, 3, 3)
+    small = FoldedConvolution(5, 3, 3)
     torch.manual_seed(0)
     _, *drawn = (
         nn.Conv2d(5, 3, shape) for shape in ((3, 3), (1, 1), (3, 3))

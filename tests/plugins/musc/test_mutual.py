@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -10,6 +12,7 @@ from zsad.errors import InputError
 from zsad.values import Features, Grid, TokenSet, Windows
 from zsad_plugins.musc.lnamd import Lnamd, aggregate
 from zsad_plugins.musc.mutual import MutualScorer, ranks
+from zsad_plugins.musc.options import LnamdOptions, MutualOptions
 
 GRID = Grid(3, 4)
 
@@ -22,6 +25,14 @@ def features(count: int, *, sets: int = 2, seed: int = 0, name: str = "gear") ->
         TokenSet(f"tokens.{tap}", own, GRID, "raw", tap, own[:, 0]) for tap, own in enumerate(tokens, start=1)
     )
     return Features(entries, image, (name,) * count, 24)
+
+
+def scorer_of(**options: object) -> MutualScorer:
+    return MutualScorer(MutualOptions.model_validate({"memory_mb": 1} | options), None)
+
+
+def lnamd(*sides: int) -> Lnamd:
+    return Lnamd(LnamdOptions(sides=sides), None)
 
 
 def by_loops(tokens: torch.Tensor, low: int, high: int) -> torch.Tensor:
@@ -43,7 +54,7 @@ def by_loops(tokens: torch.Tensor, low: int, high: int) -> torch.Tensor:
 ])  # fmt: skip
 def test_scores_are_those_of_the_definition(count, interval, low, high) -> None:
     given = features(count)
-    scorer = MutualScorer(interval, 2**20)
+    scorer = scorer_of(interval=interval)
     (found,) = scorer.finalize([scorer.collect(given, None)]).sets
     expected = torch.stack([by_loops(entry.tokens, low, high) for entry in given.token_sets]).mean(0)
     assert found.values.shape == (count, 1, 3, 4) and found.kind == "anomaly"
@@ -58,7 +69,8 @@ def test_ranks_are_within_the_other_images() -> None:
 
 
 def test_batches_and_their_order_change_nothing_but_the_order() -> None:
-    given, scorer = features(7), MutualScorer((0.0, 0.3), 2**12)
+    given, scorer = features(7), scorer_of()
+    scorer.budget = 2**12
     (whole,) = scorer.finalize([scorer.collect(given, None)]).sets
     order = [4, 0, 6, 1, 5, 2, 3]
     parts = [scorer.collect(given.select(order[low : low + 3]), None) for low in (0, 3, 6)]
@@ -67,14 +79,14 @@ def test_batches_and_their_order_change_nothing_but_the_order() -> None:
 
 
 def test_equal_images_have_no_distance() -> None:
-    given, scorer = features(1), MutualScorer((0.0, 0.3), 2**20)
+    given, scorer = features(1), scorer_of()
     kept = [scorer.collect(given, None)] * 3
     assert scorer.finalize(kept).sets[0].values.abs().max() < 1e-6
 
 
 def test_kept_in_half_precision_the_scores_stay_close() -> None:
     given = features(6)
-    exact, rounded = MutualScorer((0.0, 0.3), 2**20), MutualScorer((0.0, 0.3), 2**20, torch.float16)
+    exact, rounded = scorer_of(), scorer_of(keep="float16")
     kept = rounded.collect(given, None)
     assert kept.tokens[0].dtype == torch.float16
     one, other = exact.finalize([exact.collect(given, None)]), rounded.finalize([kept])
@@ -83,7 +95,7 @@ def test_kept_in_half_precision_the_scores_stay_close() -> None:
 
 
 def test_one_image_is_refused_in_one_sentence() -> None:
-    scorer = MutualScorer((0.0, 0.3), 2**20)
+    scorer = scorer_of()
     with pytest.raises(InputError, match="'gear' has only one image here; give two or more"):
         scorer.finalize([scorer.collect(features(1), None)])
 
@@ -93,16 +105,23 @@ def test_windows_are_refused() -> None:
     windows = Windows(GRID, torch.eye(12))
     entry = TokenSet("windows", given.token_sets[0].tokens, windows, "joint", 1)
     other = Features((entry,), given.image_feature, given.class_names, 24)
-    with pytest.raises(InputError, match="one and the same patch grid"):
-        MutualScorer((0.0, 0.3), 2**20).collect(other, None)
-    with pytest.raises(InputError, match="'windows' holds windows"):
-        Lnamd((1, 3))(other)
+    for refused in (lambda: scorer_of().collect(other, None), lambda: lnamd(1, 3)(other)):
+        with pytest.raises(InputError, match="'windows' holds windows, where patches on a grid are read"):
+            refused()
+
+
+def test_token_sets_of_two_grids_are_refused() -> None:
+    given = features(2)
+    turned = replace(given.token_sets[1], layout=Grid(4, 3))
+    other = replace(given, token_sets=(given.token_sets[0], turned))
+    with pytest.raises(InputError, match="one and the same grid, and its token sets have 2"):
+        scorer_of().collect(other, None)
 
 
 def test_aggregation_is_that_of_the_definition() -> None:
     """A neighbourhood is cut out, its r * r values of a channel are averaged, the vector is normalised."""
     given = features(3)
-    found = Lnamd((1, 3, 5))(given)
+    found = lnamd(1, 3, 5)(given)
     names = [f"tokens.{tap}.r{side}" for side in (1, 3, 5) for tap in (1, 2)]
     assert [entry.name for entry in found.token_sets] == names
     for entry, (side, tap) in zip(found.token_sets, [(s, t) for s in (1, 3, 5) for t in (0, 1)], strict=True):
@@ -117,8 +136,8 @@ def test_aggregation_is_that_of_the_definition() -> None:
 
 def test_aggregation_of_an_image_is_its_own() -> None:
     given = features(4)
-    together = Lnamd((3,))(given).token_sets[0].tokens
-    alone = Lnamd((3,))(given.select([2])).token_sets[0].tokens
+    together = lnamd(3)(given).token_sets[0].tokens
+    alone = lnamd(3)(given.select([2])).token_sets[0].tokens
     torch.testing.assert_close(together[2:3], alone)
 
 

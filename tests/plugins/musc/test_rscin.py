@@ -17,6 +17,7 @@ from zsad.cli.main import main
 from zsad.detect.loading import load_detector
 from zsad.errors import InputError
 from zsad.values import Features, Scores
+from zsad_plugins.musc.options import RscinOptions
 from zsad_plugins.musc.rscin import Rscin, min_max, neighbourhood_means
 
 METHODS = ("clip-baseline", "winclip", "anomalyclip")
@@ -38,6 +39,10 @@ def by_matrices(scores: torch.Tensor, features: torch.Tensor, neighbours: tuple[
     return total / len(neighbours)
 
 
+def step_of(*neighbours: int, min_max: bool = True) -> Rscin:
+    return Rscin(RscinOptions(neighbours=neighbours, min_max=min_max), None)
+
+
 def scope(count: int, name: str = "gear") -> tuple[Scores, Features]:
     draw = torch.Generator().manual_seed(count)
     features = Features((), torch.randn(count, 8, generator=draw).abs(), (name,) * count, 24)
@@ -48,7 +53,7 @@ def scope(count: int, name: str = "gear") -> tuple[Scores, Features]:
 @pytest.mark.parametrize("count", [2, 5, 12])
 def test_scores_are_those_of_the_matrices(neighbours: tuple[int, ...], count: int) -> None:
     scores, features = scope(count)
-    step = Rscin(neighbours, True)
+    step = step_of(*neighbours)
     found = step.finalize([step.collect(scores, features)])
     expected = by_matrices(scores.image_score, features.image_feature, neighbours)
     torch.testing.assert_close(found.image_score, expected)
@@ -58,7 +63,7 @@ def test_scores_are_those_of_the_matrices(neighbours: tuple[int, ...], count: in
 
 def test_batches_change_nothing() -> None:
     scores, features = scope(7)
-    step = Rscin((1, 2, 3), True)
+    step = step_of(1, 2, 3)
     whole = step.finalize([step.collect(scores, features)])
     places = ([0, 1, 2], [3], [4, 5, 6])
     parts = [step.collect(scores.select(own), features.select(own)) for own in places]
@@ -69,7 +74,7 @@ def test_an_image_alone_in_its_neighbourhood_keeps_its_score() -> None:
     scores, features = scope(6)
     unit = F.normalize(features.image_feature, dim=-1)
     torch.testing.assert_close(neighbourhood_means(scores.image_score, unit, (1,)), scores.image_score)
-    step = Rscin((1,), False)  # without rescaling the scores keep their own scale
+    step = step_of(1, min_max=False)  # without rescaling the scores keep their own scale
     found = step.finalize([step.collect(scores, features)])
     torch.testing.assert_close(found.image_score, scores.image_score)
 
@@ -79,7 +84,7 @@ def test_equal_scores_become_zero() -> None:
 
 
 def test_one_image_is_refused_in_one_sentence() -> None:
-    step = Rscin((1, 2, 3), True)
+    step = step_of(1, 2, 3)
     with pytest.raises(InputError, match=r"'gear' has only one image here; .*post_processors-=musc.rscin"):
         step.finalize([step.collect(*scope(1))])
 

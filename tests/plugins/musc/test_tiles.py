@@ -10,9 +10,16 @@ from hypothesis import strategies as st
 
 from tests.plugins.musc.live import Live
 from zsad_plugins.musc.mutual import MutualScorer
+from zsad_plugins.musc.options import MutualOptions
 from zsad_plugins.musc.tiles import Tiling, nearest_cosines
 
 CPU = torch.device("cpu")
+
+
+def scorer_within(budget: int) -> MutualScorer:
+    scorer = MutualScorer(MutualOptions(), None)
+    scorer.budget = budget
+    return scorer
 
 
 def unit(count: int, patches: int, width: int, **options: object) -> torch.Tensor:
@@ -52,7 +59,8 @@ def test_a_tile_stays_within_its_budget(budget: int, count: int, patches: int, w
 
 def test_memory_of_the_whole_comparison_grows_with_the_table_only() -> None:
     """The matrix of all patches would be 5.3 MB and 21 MB; 128 KiB are allowed beside table and scores."""
-    scorer, patches, budget = MutualScorer((0.0, 0.3), 2**17), 36, 2**17
+    patches, budget = 36, 2**17
+    scorer = scorer_within(budget)
     for count in (32, 64):
         tokens = unit(count, patches, 16)
         with Live(tokens) as live:
@@ -67,7 +75,7 @@ def test_a_large_budget_is_one_product_and_a_small_one_is_not_a_loop_over_patche
     made = []
     for budget in (2**28, 2**17):
         with Live(tokens) as live:
-            MutualScorer((0.0, 0.3), budget).scores(tokens, CPU)
+            scorer_within(budget).scores(tokens, CPU)
         made.append(live.made)
     assert made[0] < 50 and made[1] < 40 * 16 * 17 / 2 / 2  # far fewer steps than pairs of images
 

@@ -13,11 +13,8 @@ zsad_api = 1
 @hookimpl
 def zsad_parts() -> Iterator[PartSpec]:
     """Yield the part ``invert.invert``."""
-    yield PartSpec(
-        name="invert.invert",
-        kind="post_processors",
-        factory="zsad_invert.part:build",
-        options="zsad_invert.options:InvertOptions",
-        requires=frozenset({"anomaly_map"}),
-        summary="Turns the anomaly map upside down: what was normal becomes anomalous.",
-    )
+    # fmt: off
+    yield PartSpec("invert.invert", "post_processors", ".part:Invert",
+                   "Turns the anomaly map upside down: what was normal becomes anomalous.",
+                   options=".options:InvertOptions", requires={"anomaly_map"})
+    # fmt: on
