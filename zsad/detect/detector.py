@@ -163,9 +163,9 @@ class Detector(nn.Module):
     @property
     def input_form(self) -> InputForm:
         """What an image is brought to before the vision tower takes it."""
-        recipe = self.recipe
+        backbone, profile = self.backbone, self.recipe.profile
         return InputForm(
-            recipe.image_size, self.backbone.mean, self.backbone.std, recipe.profile.image_resize
+            self.recipe.image_size, backbone.mean, backbone.std, profile.image_resize, profile.resize_order
         )
 
     def tensor(self, samples: Sequence[Sample]) -> Tensor:
