@@ -75,10 +75,11 @@ def test_hashes_of_8_bit_images(how, digest) -> None:
 
 @pytest.mark.parametrize(("how", "least"), [("box", 0.02), ("bilinear", 0.1), ("bicubic", 0.1)])
 def test_the_order_decides_on_grey_levels(how, least) -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (517, 333), dtype=np.uint8)
+    # Far from black and white, where the bicubic filter's overshoot is cut.
+    pixels = np.random.default_rng(0).integers(90, 160, (517, 333), dtype=np.uint8)
     across = resize(pixels, 240, 240, how).astype(int)
     down = resize(np.ascontiguousarray(pixels.T), 240, 240, how).T.astype(int)
-    assert least < (across != down).mean() < 0.3 and np.abs(across - down).max() <= 2
+    assert least < (across != down).mean() < 0.3 and np.abs(across - down).max() == 1
 
 
 def test_the_result_is_a_copy() -> None:
