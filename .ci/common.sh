@@ -2,7 +2,7 @@
 
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
-export ZSAD_REQUIRE="${ZSAD_REQUIRE:-kit,chromium}"
+export ZSAD_REQUIRE="${ZSAD_REQUIRE:-kit,chromium,pillow13}"
 export PIP_DISABLE_PIP_VERSION_CHECK=1
 
 step() {

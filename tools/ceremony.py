@@ -31,12 +31,16 @@ def statements(source: str, *, declarations: bool) -> Counter[bool]:
 
 
 def _count(node: ast.stmt, counts: Counter[bool], *, ceremony: bool, inside: str = "") -> None:
-    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+    if (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    ):
         return  # a docstring
     own = ceremony or _is_ceremony(node, inside)
     counts[not own] += 1
     whole = ceremony or (isinstance(node, ast.FunctionDef) and node.name.startswith("build"))
-    whole = whole or isinstance(node, ast.If) and own
+    whole = whole or (isinstance(node, ast.If) and own)
     name = type(node).__name__ if isinstance(node, ast.ClassDef) else getattr(node, "name", inside)
     for field in ("body", "orelse", "finalbody", "handlers"):
         for child in getattr(node, field, ()):

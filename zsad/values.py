@@ -33,12 +33,14 @@ class InputForm(NamedTuple):
         mean: Per channel, of values in 0..1.
         std: Per channel, of values in 0..1.
         rule: How an image becomes a square; see :func:`zsad.data.preprocess.to_tensor`.
+        order: Which pass of the resize comes first; see :func:`zsad.data.resize.resize`.
     """
 
     size: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     rule: str = "squash"
+    order: str = "horizontal-first"
 
 
 @dataclass(frozen=True)

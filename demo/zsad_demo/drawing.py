@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from zsad.data.pictures import colours, overlay
+from zsad.data.resize import resize
 from zsad.errors import InputError
 from zsad.recipe.recipes import Display
 from zsad_demo.regions import Map, Mask, bands, contours
@@ -35,8 +35,7 @@ def fitted(image: Picture, side: int) -> Picture:
     scale = side / max(height, width)
     if scale >= 1:
         return image
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX, reducing_gap=None))
+    return resize(image, max(1, round(height * scale)), max(1, round(width * scale)), "box")
 
 
 def map_picture(anomaly_map: Map, display: Display) -> Picture:

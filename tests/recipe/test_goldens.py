@@ -42,7 +42,17 @@ def added(part: str, **options: Any) -> Change:
     return apply
 
 
+def profile_says(**fields: Any) -> Change:
+    """The vision profile says what went without saying."""
+
+    def apply(recipe: dict[str, Any]) -> None:
+        recipe["profile"] |= fields
+
+    return apply
+
+
 CHANGES: tuple[Change, ...] = (
+    profile_says(resize_order="horizontal-first"),
     renamed("cops.scorer_batch", "cops.scorer", extent="batch"),
     added("cops.scorer", extent="image"),
     renamed("crane.d_attn_batch", "crane.d_attn", over_batch=True),

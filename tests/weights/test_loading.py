@@ -148,16 +148,39 @@ class TestFiles:
     @pytest.mark.parametrize(
         ("change", "sentence"),
         [
-            ({"profile": "quick_gelu"}, "learned with activation 'quick_gelu', this run uses 'gelu'"),
+            (
+                {"profile": {"activation": "quick_gelu"}},
+                "learned with activation 'quick_gelu', this run uses 'gelu'; add --set profile=official",
+            ),
+            (
+                {"profile": {"resize_order": "vertical-first"}},
+                "learned with resize order 'vertical-first', this run uses 'horizontal-first'; train again",
+            ),
+            (
+                {"profile": {"image_resize": "crop"}},
+                "image resize 'crop', this run uses 'squash'; train again",
+            ),
             ({"text_activation": "quick_gelu"}, "learned with text activation 'quick_gelu', this run uses"),
         ],
     )
     def test_other_numerics(self, tiny, saved, change, sentence) -> None:
         card, state = read_card(saved), load_file(saved)
         if "profile" in change:
-            change = {"profile": {**card.profile, "activation": change["profile"]}}
+            change = {"profile": card.profile | change["profile"]}
         save_weights(saved, state, card.model_copy(update=change))
         with pytest.raises(InputError, match=sentence):
+            tiny(weights=saved)
+
+    def test_a_card_from_before_the_resize_order_was_named(self, tiny, saved) -> None:
+        card, state = read_card(saved), load_file(saved)
+        assert card.profile["resize_order"] == "horizontal-first"
+        older = {name: value for name, value in card.profile.items() if name != "resize_order"}
+        save_weights(saved, state, card.model_copy(update={"profile": older}))
+        assert torch.equal(context(tiny(weights=saved)), state["prompt_learner.context"])
+        # No other field may be missing.
+        del older["image_resize"]
+        save_weights(saved, state, card.model_copy(update={"profile": older}))
+        with pytest.raises(InputError, match="learned with image resize 'None', this run uses 'squash'"):
             tiny(weights=saved)
 
     def test_an_unknown_backbone_is_let_through(self, tiny, saved) -> None:

@@ -22,6 +22,7 @@ from tools.train_mini.sentences import DEFECT_WORDS
 from zsad.backbones.clip import ClipBackbone
 from zsad.data.images import read_image
 from zsad.data.preprocess import to_tensor
+from zsad.data.resize import resize
 from zsad.detect.loading import load_detector
 from zsad.streams import TokenRequest, VisionRequest
 from zsad.values import Sample
@@ -207,9 +208,7 @@ def _defect_sentence(defect: str) -> str:
 
 def _small(mask: Array) -> Array:
     """Return a mask at the measured side; a cell is defective from half cover, or from any for thin ones."""
-    side = (MEASURED_SIDE, MEASURED_SIDE)
-    cover = np.asarray(Image.fromarray(mask.astype(np.uint8) * 255).resize(side, Image.Resampling.BOX))
-    return cover > 64
+    return resize(mask.astype(np.uint8) * np.uint8(255), MEASURED_SIDE, MEASURED_SIDE, "box") > 64
 
 
 def _batches(examples: Sequence[Example]) -> Iterable[Sequence[Example]]:

@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
 
 from zsad.backbones.clip import state_digest
 from zsad.data.preprocess import to_tensor
+from zsad.data.resize import resize
 from zsad_plugins.drawn.procedural import (
     TRAINING_DEFECTS,
     TRAINING_FAMILIES,
@@ -226,6 +226,6 @@ def cropped(rng: np.random.Generator, image: Array, masks: Sequence[Array]) -> t
 def patch_cover(mask: Array, grid: int) -> Tensor:
     """Return the share of each patch that a mask [S, S] covers: [grid, grid]."""
     side = grid * STRIDE
-    resized = Image.fromarray(mask.astype(np.uint8) * 255).resize((side, side), Image.Resampling.BOX)
-    values = torch.from_numpy(np.array(resized)).float() / 255
+    resized = resize(mask.astype(np.uint8) * np.uint8(255), side, side, "box")
+    values = torch.from_numpy(resized).float() / 255
     return F.avg_pool2d(values[None, None], STRIDE)[0, 0]

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from zsad.data.images import MAX_PIXELS, own_pixel_limit
+from zsad.data.resize import resize
 from zsad.errors import InputError
 
 if TYPE_CHECKING:
@@ -92,9 +93,8 @@ def resize_mask(mask: npt.NDArray[np.bool_], side: int, rule: MaskRule = MASK_RU
         raise InputError(f"unknown mask rule '{rule}': it is {' or '.join(get_args(MaskRule))}")
     if side < 1:
         raise InputError(f"the side of a mask must be 1 or more, not {side}")
-    how = Image.Resampling.NEAREST if rule == "nearest" else Image.Resampling.BILINEAR
-    grey = Image.fromarray(np.where(mask, np.uint8(255), np.uint8(0)))
-    return np.asarray(grey.resize((side, side), how)) > 127
+    grey = np.where(mask, np.uint8(255), np.uint8(0))
+    return resize(grey, side, side, "nearest" if rule == "nearest" else "bilinear") > 127
 
 
 def _size(shape: tuple[int, ...]) -> str:

@@ -7,16 +7,23 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image
 
+from zsad.data.resize import resize
 from zsad.errors import InputError, nearest
 
 RULES = ("squash",)
 """Known ways to bring an image to a square: ``squash`` resizes both sides and does not keep the aspect."""
+ORDERS = ("horizontal-first",)
+"""Known orders of a resize's two passes; see :func:`zsad.data.resize.resize`."""
 
 
 def to_tensor(
-    image: npt.NDArray[np.uint8], size: int, mean: Sequence[float], std: Sequence[float], rule: str = "squash"
+    image: npt.NDArray[np.uint8],
+    size: int,
+    mean: Sequence[float],
+    std: Sequence[float],
+    rule: str = "squash",
+    order: str = "horizontal-first",
 ) -> torch.Tensor:
     """Resize to ``size`` x ``size`` (bicubic, antialiased), scale to 0..1 and normalise per channel.
 
@@ -29,23 +36,27 @@ def to_tensor(
         mean: Per channel, of values in 0..1.
         std: Per channel, of values in 0..1.
         rule: One of ``RULES``.
+        order: One of ``ORDERS``.
 
     Returns:
         [3, size, size] float32, contiguous, on the CPU.
 
     Raises:
-        InputError: If the rule is unknown, or the image, size, mean or std is not as described.
+        InputError: If the rule or the order is unknown, or the image, size, mean or std is not as described.
     """
-    if rule not in RULES:
-        raise InputError(f"unknown resize rule '{rule}' (known: {', '.join(RULES)}){nearest(rule, RULES)}")
+    for what, name, known in (("rule", rule, RULES), ("order", order, ORDERS)):
+        if name not in known:
+            raise InputError(
+                f"unknown resize {what} '{name}' (known: {', '.join(known)}){nearest(name, known)}"
+            )
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
         raise InputError(f"an RGB image must be uint8 [H, W, 3], not {image.dtype} {list(image.shape)}")
     if size < 1:
         raise InputError(f"the image size must be at least 1, not {size}")
     if len(mean) != 3 or len(std) != 3 or not all(value > 0 for value in std):
         raise InputError("mean and std must have one value per RGB channel, and std must be positive")
-    resized = Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC)
-    tensor = torch.from_numpy(np.array(resized)).permute(2, 0, 1).contiguous().to(torch.float32)
+    resized = resize(image, size, size, "bicubic")
+    tensor = torch.from_numpy(resized).permute(2, 0, 1).contiguous().to(torch.float32)
     # One multiplication by 1 / (255 std) would be as good but would round differently.
     tensor.div_(255)
     tensor.sub_(torch.tensor(mean, dtype=torch.float32).view(3, 1, 1))

@@ -137,13 +137,13 @@ class Detector(nn.Module):
         refiner = self.part("attention_refiner") or VisionRequest(tap_requests(recipe.blocks, readout.stage))
         request = refiner if isinstance(refiner, VisionRequest) else refiner.request()
         injector = refiner if isinstance(refiner, Injector) else None
-        size, rule = recipe.image_size, recipe.profile.image_resize
+        size, profile = recipe.image_size, recipe.profile
         return Reading(
             method=recipe.method,
             # Within a process one loaded backbone serves them all; hashing its weights can wait.
-            shares=(id(backbone), recipe.profile, size, injector and id(injector)),
+            shares=(id(backbone), profile, size, injector and id(injector)),
             tower=self.tower,
-            form=InputForm(size, backbone.mean, backbone.std, rule),
+            form=InputForm(size, backbone.mean, backbone.std, profile.image_resize, profile.resize_order),
             request=replace(request, cls_ln_post=readout.cls_ln_post),
             auxiliary=tuple(
                 (f"{part.spec.name} {part.options!r}", built) for part, built in self.auxiliary_parts()

@@ -14,6 +14,7 @@ from zsad.data.dataset import DatasetImage
 from zsad.data.images import read_image
 from zsad.data.masks import mask_of
 from zsad.data.pictures import colours, overlay
+from zsad.data.resize import resize
 from zsad.files import atomic_write
 from zsad.recipe.recipes import Display
 
@@ -109,14 +110,13 @@ def write_case(case: Case, display: Display, folder: Path, number: int) -> dict[
     pixels = read_image(case.image.image)
     mask = mask_of(case.image, pixels.shape[:2])
     truth = np.zeros(pixels.shape[:2], np.bool_) if mask is None else mask
-    small = _square(pixels, Image.Resampling.BICUBIC)
-    values = np.asarray(
-        Image.fromarray(case.anomaly_map.astype(np.float32)).resize((PICTURE_SIDE, PICTURE_SIDE))
-    )
+    small = resize(pixels, PICTURE_SIDE, PICTURE_SIDE, "bicubic")
+    values = resize(case.anomaly_map.astype(np.float32), PICTURE_SIDE, PICTURE_SIDE, "bicubic")
+    white = resize(truth.astype(np.uint8) * np.uint8(255), PICTURE_SIDE, PICTURE_SIDE, "nearest")
     scaled = (values - display.low) / (display.high - display.low)
     panels = {
         "image": small,
-        "truth": _square(np.repeat(truth[..., None] * np.uint8(255), 3, axis=2), Image.Resampling.NEAREST),
+        "truth": np.repeat(white[..., None], 3, axis=2),
         "map": np.rint(colours(scaled)).astype(np.uint8),
         "overlay": overlay(small, values, display.low, display.high),
     }
@@ -136,7 +136,3 @@ def write_case(case: Case, display: Display, folder: Path, number: int) -> dict[
 def _write_jpeg(path: Path, pixels: npt.NDArray[np.uint8]) -> None:
     picture = Image.fromarray(pixels)
     atomic_write(path, lambda stream: picture.save(stream, format="JPEG", quality=QUALITY))
-
-
-def _square(pixels: npt.NDArray[np.uint8], how: Image.Resampling) -> npt.NDArray[np.uint8]:
-    return np.asarray(Image.fromarray(pixels).resize((PICTURE_SIDE, PICTURE_SIDE), how))

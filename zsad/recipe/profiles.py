@@ -29,6 +29,8 @@ class TowerProfile(BaseModel):
         position_embedding: Interpolation of the position embedding to another grid
             (align_corners=False; torch's two bicubic kernels differ even when enlarging).
         image_resize: How an image becomes a square: ``squash`` resizes both sides, without a crop.
+        resize_order: Which pass of that resize comes first; values are rounded in between, so it decides
+            on grey levels.
         dtype: Precision of weights and activations.
         adapter: Hash of an adapter (LoRA) on the tower, or None.
         injected: Name of the source of injected visual tokens, or None.
@@ -39,6 +41,7 @@ class TowerProfile(BaseModel):
     activation: Activation
     position_embedding: PositionResize
     image_resize: Literal["squash"] = "squash"
+    resize_order: Literal["horizontal-first"] = "horizontal-first"
     dtype: Literal["float32", "bfloat16", "float16", "float64"] = "float32"
     adapter: str | None = None
     injected: str | None = None
@@ -49,6 +52,7 @@ class TowerProfile(BaseModel):
             "activation": self.activation,
             "position_embedding": self.position_embedding,
             "image_resize": self.image_resize,
+            "resize_order": self.resize_order,
             "adapter": self.adapter,
         }
 

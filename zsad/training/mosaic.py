@@ -7,9 +7,9 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from zsad.data.dataset import Dataset
+from zsad.data.resize import resize
 from zsad.errors import InputError
 from zsad.training.examples import Example
 from zsad.training.sources import TrainingSource, hashed, random_at
@@ -99,7 +99,7 @@ def _joined(tiles: list[npt.NDArray[np.generic]]) -> npt.NDArray[np.generic]:
 def _resized(image: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArray[np.uint8]:
     if image.shape[:2] == (height, width):
         return image
-    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
+    return resize(image, height, width, "bilinear")
 
 
 def _resized_mask(mask: npt.NDArray[np.bool_], height: int, width: int) -> npt.NDArray[np.bool_]:

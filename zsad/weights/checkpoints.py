@@ -12,6 +12,7 @@ from zsad.backbones.card import TrainedOn
 from zsad.errors import InputError
 from zsad.plugin.host import Host
 from zsad.plugin.imports import load_object
+from zsad.recipe.profiles import TowerProfile
 from zsad.recipe.recipes import load_recipe
 from zsad.weights.card import WeightsCard, file_sha256
 from zsad.weights.loading import save_weights
@@ -70,12 +71,9 @@ def convert_checkpoint(
         method=method,
         parts=parts,
         profile=(
-            {
-                "activation": official.vision.activation,
-                "position_embedding": official.vision.position_embedding,
-                "image_resize": "squash",
-                "adapter": None,
-            }
+            TowerProfile(
+                activation=official.vision.activation, position_embedding=official.vision.position_embedding
+            ).binding()
             if official
             else {}
         ),

@@ -22,6 +22,12 @@ WeightsSource = str | Path | Mapping[str, str | Path]
 A file is a path, a folder with a weights.safetensors, or ``hf://OWNER/NAME[@REVISION][/FILE.safetensors]``.
 """
 
+_UNNAMED = {"resize_order": "horizontal-first"}
+"""What weights were learned with whose card is older than the field."""
+
+_CHOOSE = "add --set profile=official for an authors' checkpoint, or override the profile by field"
+_ONLY_SO = "train again, because this version resizes images in no other way"
+
 
 def save_weights(path: Path, tensors: Mapping[str, Tensor], card: WeightsCard) -> None:
     """Write tensors, named ``key.parameter``, with their card.
@@ -131,11 +137,12 @@ def _check_belongs(card: WeightsCard, key: str, recipe: ResolvedRecipe, path: Pa
 
 def _check_profile(card: WeightsCard, recipe: ResolvedRecipe, path: Path) -> None:
     run, text = recipe.profile.binding(), recipe.text_profile
+    profile = _UNNAMED | card.profile
     texts = {
         "text activation": (card.text_activation, text.activation if text else None),
         "text adapter": (card.text_adapter, text.adapter if text else None),
     }
-    pairs = {key: (card.profile.get(key), run[key]) for key in run} | texts
+    pairs = {key: (profile.get(key), run[key]) for key in run} | texts
     for name in ("adapter", "text adapter"):
         learned, now = pairs.pop(name)
         if learned != now:
@@ -145,9 +152,9 @@ def _check_profile(card: WeightsCard, recipe: ResolvedRecipe, path: Path) -> Non
             )
     for name, (learned, now) in pairs.items():
         if learned != now and not (name == "text activation" and learned is None):
+            mend = _ONLY_SO if name in ("image_resize", "resize_order") else _CHOOSE
             raise InputError(
-                f"{path} was learned with {name.replace('_', ' ')} '{learned}', this run uses '{now}'; "
-                "add --set profile=official for an authors' checkpoint, or override the profile by field"
+                f"{path} was learned with {name.replace('_', ' ')} '{learned}', this run uses '{now}'; {mend}"
             )
 
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from PIL import Image as Pillow
 
+from zsad.data.resize import resize
 from zsad.errors import ZsadError
 from zsad.training.generators import Image, Mask
 from zsad_plugins.drawn.options import PaintedDefectsOptions
@@ -64,7 +64,7 @@ class PaintedDefects:
         longest = max(image.shape[:2])
         size = min(max(longest, _SMALLEST), self.options.resolution)
         height, width = (max(1, round(side * size / longest)) for side in image.shape[:2])
-        small = np.asarray(Pillow.fromarray(image).resize((width, height), Pillow.Resampling.BOX))
+        small = resize(image, height, width, "box")
         above, before = (size - height) // 2, (size - width) // 2
         margins = (above, size - height - above), (before, size - width - before)
         albedo = np.pad(small.astype(np.float32) / 255, (*margins, (0, 0)), mode="edge")
@@ -102,7 +102,4 @@ def _resized(field: Field, shape: tuple[int, ...]) -> Field:
     """Return a map [h, w] at another size."""
     if field.shape == shape:
         return field
-    resized: Field = np.asarray(
-        Pillow.fromarray(field.astype(np.float32)).resize((shape[1], shape[0]), Pillow.Resampling.BILINEAR)
-    )
-    return resized
+    return resize(field.astype(np.float32), shape[0], shape[1], "bilinear")

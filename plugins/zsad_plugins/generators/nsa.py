@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image as Pillow
 from scipy import fft, ndimage
 
+from zsad.data.resize import resize
 from zsad.training.generators import Image, Mask
 from zsad_plugins.generators.options import SeamlessPatchesOptions
 from zsad_plugins.generators.region import corner, finished, region_of
@@ -48,8 +48,8 @@ class SeamlessPatches:
             for length, side in zip((height, width), (rows, columns), strict=True)
         )
         top, left = corner(random, np.ones_like(region), cut_height, cut_width)
-        cut = Pillow.fromarray(image[top : top + cut_height, left : left + cut_width])
-        patch = np.asarray(cut.resize((width, height), Pillow.Resampling.BILINEAR))
+        cut = image[top : top + cut_height, left : left + cut_width]
+        patch = resize(cut, height, width, "bilinear")
         top, left = corner(random, region, height, width)
         place = changed[top : top + height, left : left + width]
         place[:] = np.clip(np.rint(seamless(patch, place)), 0, 255)

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from PIL import Image as Pillow
 
 from zsad.data.images import find_images, read_image
+from zsad.data.resize import resize
 from zsad.errors import InputError
 from zsad.training.generators import Image
 from zsad_plugins.drawn.procedural.canvas import Canvas, whole
@@ -112,5 +112,4 @@ class FolderTextures:
 def _fitted(texture: Image, shape: tuple[int, int]) -> Image:
     if texture.shape[:2] == shape:
         return texture
-    resized = Pillow.fromarray(texture).resize((shape[1], shape[0]), Pillow.Resampling.BILINEAR)
-    return np.asarray(resized)
+    return resize(texture, *shape, "bilinear")
