@@ -1,9 +1,9 @@
 """How much of a method's plugin is the method: ``python -m tools.ceremony [FOLDER]``.
 
-Counts statements of Python (docstrings aside) below a folder of plugins. Not mathematics are: hook modules, option
-models, importers of checkpoints; and elsewhere imports, factories, assertions, refusals of what does not fit, fields
-of dataclasses, and lines that do no more than keep an option or an attribute. Everything else counts as the method's
-mathematics, its function and class headers included.
+Counts statements of Python (docstrings aside) below a folder of plugins. Not mathematics are: hook modules,
+option models, importers of checkpoints; and elsewhere imports, factories, assertions, refusals of what does not
+fit, fields of dataclasses, and lines that do no more than keep an option or an attribute. Everything else counts
+as the method's mathematics, its function and class headers included.
 """
 
 from __future__ import annotations

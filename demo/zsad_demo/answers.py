@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from zsad.detect.provenance import DetectorInfo
 from zsad.recipe.recipes import Display
 from zsad_demo.catalogue import Model
 from zsad_demo.words import OWN_WORDS, Words
@@ -36,7 +36,7 @@ class Answer:
         score: Image score; higher is more anomalous.
         anomaly_map: [S, S] float32.
         display: The fixed range of the map in pictures.
-        facts: What stands behind the numbers, as plain data.
+        info: What stands behind the numbers.
         trace: Which stages set the image score.
         passes: Passes that the method takes on its own.
         seconds: What the method took beyond the shared pass.
@@ -45,7 +45,7 @@ class Answer:
     score: float
     anomaly_map: npt.NDArray[np.float32]
     display: Display
-    facts: dict[str, Any]
+    info: DetectorInfo
     trace: tuple[str, ...]
     passes: int
     seconds: float

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from zsad.detect.provenance import DetectorInfo
 from zsad.errors import InputError
 from zsad.files import write_text
 from zsad.recipe.recipes import Display
@@ -55,7 +56,8 @@ class Batch:
     """One visitor's images with their answers, as far as they are there.
 
     Attributes:
-        facts: What stands behind the numbers.
+        noun: Object noun of all images.
+        info: What stands behind the numbers.
         display: The fixed range of the maps.
         total: Images to judge; those that could not be read do not count.
         seen: Images that went through the backbone.
@@ -63,7 +65,8 @@ class Batch:
         failed: Reason by name of the images that were left out.
     """
 
-    facts: dict[str, Any]
+    noun: str
+    info: DetectorInfo
     display: Display
     total: int
     seen: int = 0
@@ -105,8 +108,8 @@ def run_batch(engine: Engine, uploads: Sequence[Upload], noun: str, question: Qu
     with tempfile.TemporaryDirectory(prefix="zsad-batch-") as name:
         images, failed = _collect(uploads, Path(name))
         _check_comparable(len(images), question)
-        facts, display = engine.facts(question)
-        batch = Batch(facts | {"object": noun}, display, len(images), failed=failed)
+        info, display = engine.info(question)
+        batch = Batch(noun, info, display, len(images), failed=failed)
         small: dict[str, Picture] = {}
         for names, prediction in engine.judge(question, _read(images, batch, small), noun, BATCH_SIZE):
             if prediction is not None:
@@ -210,7 +213,7 @@ def write_files(batch: Batch, folder: Path) -> list[Path]:
     files = [folder / "scores.csv", folder / "report.html"]
     write_text(files[0], stream.getvalue())
     pictures = [(one.name, one.score, one.overlay) for one in batch.ranked()]
-    write_text(files[1], report_page(batch.facts, batch.display, pictures, batch.failed))
+    write_text(files[1], report_page(batch.noun, batch.info, batch.display, pictures, batch.failed))
     return files
 
 

@@ -42,10 +42,7 @@ class Comparison:
             "backbone_passes": self.passes,
             "separate_passes": self.separate_passes,
             "seconds_to_encode": round(self.seconds, 4),
-            "methods": {
-                label: answer_facts(answer) | {"seconds_to_score": round(answer.seconds, 4)}
-                for label, answer in self.answers.items()
-            },
+            "methods": {label: answer_facts(answer) for label, answer in self.answers.items()},
         }
 
 

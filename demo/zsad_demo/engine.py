@@ -8,7 +8,6 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
 
 import torch
 
@@ -18,7 +17,7 @@ from zsad.backbones.names import default_backbone
 from zsad.detect.detector import Detector
 from zsad.detect.loading import load_detector
 from zsad.detect.passes import encode_together, group_by_pass
-from zsad.detect.provenance import about
+from zsad.detect.provenance import DetectorInfo, about
 from zsad.detect.scope import Scope
 from zsad.errors import InputError, ZsadError, nearest
 from zsad.plugin.host import Host, get_host
@@ -38,6 +37,7 @@ KEPT_NOUNS = 64
 @dataclass(eq=False)
 class _Ready:
     detector: Detector
+    info: DetectorInfo
     nouns: set[str] = field(default_factory=set)
 
 
@@ -172,11 +172,11 @@ class Engine:
             _check(detector, last)
             yield waiting, last
 
-    def facts(self, question: Question) -> tuple[dict[str, Any], Display]:
+    def info(self, question: Question) -> tuple[DetectorInfo, Display]:
         """Return what stands behind the numbers of a question, and the fixed range of its maps."""
         with self._lock:
-            detector = self._ready(question).detector
-            return about(detector), detector.recipe.recipe.display
+            ready = self._ready(question)
+            return ready.info, ready.detector.recipe.recipe.display
 
     def _answers(self, questions: Sequence[Question], sample: Sample) -> dict[Question, Answer]:
         detectors = {self._detector(question, sample.class_name): question for question in questions}
@@ -185,7 +185,9 @@ class Engine:
             for detector, features in zip(group, self._encode(group, [sample]), strict=True):
                 start = time.perf_counter()
                 prediction = detector.score(features)
-                found[detectors[detector]] = _answer(detector, prediction, time.perf_counter() - start)
+                seconds = time.perf_counter() - start
+                question = detectors[detector]
+                found[question] = _answer(self._ready(question), prediction, seconds)
         return found
 
     def _judged(self, detector: Detector, scope: Scope, samples: list[Sample]) -> Prediction | None:
@@ -217,17 +219,15 @@ class Engine:
         loaded = self._backbone(question.model.backbone)
         ready = loaded.detectors.get(question)
         if ready is None:
-            ready = _Ready(
-                load_detector(
-                    question.model.method,
-                    backbone=loaded.backbone,
-                    weights=question.model.weights,
-                    image_size=question.image_size,
-                    overrides=question.words.overrides(),
-                    host=self._host,
-                )
+            detector = load_detector(
+                question.model.method,
+                backbone=loaded.backbone,
+                weights=question.model.weights,
+                image_size=question.image_size,
+                overrides=question.words.overrides(),
+                host=self._host,
             )
-            loaded.detectors[question] = ready
+            ready = loaded.detectors[question] = _Ready(detector, about(detector))
             if len(loaded.detectors) > KEPT_DETECTORS:
                 loaded.detectors.popitem(last=False)
         loaded.detectors.move_to_end(question)
@@ -247,13 +247,14 @@ def _check(detector: Detector, prediction: Prediction) -> None:
         raise InputError(f"{detector.recipe.method} gave a score that is no number; choose another method")
 
 
-def _answer(detector: Detector, prediction: Prediction, seconds: float) -> Answer:
+def _answer(ready: _Ready, prediction: Prediction, seconds: float) -> Answer:
+    detector = ready.detector
     _check(detector, prediction)
     return Answer(
         score=float(prediction.score[0]),
         anomaly_map=prediction.anomaly_map[0].float().cpu().numpy(),
         display=detector.recipe.recipe.display,
-        facts=about(detector),
+        info=ready.info,
         trace=prediction.trace,
         passes=detector.reading.passes,
         seconds=seconds,

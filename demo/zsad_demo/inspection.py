@@ -33,9 +33,11 @@ class Inspection:
         view: The image as the page shows it, [h, w, 3].
         view_map: The map at the view's size, [h, w] float32.
         overlay: The view under its map, [h, w, 3].
-        anomaly_map: The map as the method gave it, [S, S] float32.
-        display: The fixed range of the map.
-        facts: The answer as plain data.
+        answer: What the method says.
+        noun: Object noun.
+        passes: Passes through the backbone that this took.
+        seconds: What the passes took.
+        loads: Models that were loaded for it.
     """
 
     upload: Upload
@@ -44,13 +46,32 @@ class Inspection:
     view: Picture
     view_map: npt.NDArray[np.float32]
     overlay: Picture
-    anomaly_map: npt.NDArray[np.float32]
-    display: Display
-    facts: dict[str, Any]
+    answer: Answer
+    noun: str
+    passes: int
+    seconds: float
+    loads: int
+
+    @property
+    def display(self) -> Display:
+        """The fixed range of the map."""
+        return self.answer.display
 
     def native_map(self) -> npt.NDArray[np.float32]:
         """Return the map at the image's own size, [H, W] float32."""
-        return resized_map(self.anomaly_map, self.height, self.width)
+        return resized_map(self.answer.anomaly_map, self.height, self.width)
+
+    def facts(self) -> dict[str, Any]:
+        """Return the answer as plain data."""
+        return answer_facts(self.answer) | {
+            "image": self.upload.name,
+            "object": self.noun,
+            "image_height": self.height,
+            "image_width": self.width,
+            "backbone_passes": self.passes,
+            "models_loaded": self.loads,
+            "seconds_to_encode": round(self.seconds, 4),
+        }
 
 
 class Thresholded(NamedTuple):
@@ -87,22 +108,7 @@ def inspect_image(engine: Engine, upload: Upload, noun: str, question: Question)
     before = engine.counts()
     answers = engine.ask([question], image, noun)
     (answer,) = answers.answers
-    after = engine.counts()
-    facts = answer_facts(answer) | {
-        "image": upload.name,
-        "object": noun,
-        "image_height": image.shape[0],
-        "image_width": image.shape[1],
-        "backbone_passes": answers.passes,
-        "models_loaded": after.loads - before.loads,
-        "seconds_to_encode": round(answers.seconds, 4),
-        "seconds_to_score": round(answer.seconds, 4),
-    }
-    return inspection(upload, image, answer, facts)
-
-
-def inspection(upload: Upload, image: Picture, answer: Answer, facts: dict[str, Any]) -> Inspection:
-    """Return what the page keeps of an image and its answer."""
+    loads = engine.counts().loads - before.loads
     view = fitted(image, VIEW_SIDE)
     view_map = resized_map(answer.anomaly_map, *view.shape[:2])
     return Inspection(
@@ -112,9 +118,11 @@ def inspection(upload: Upload, image: Picture, answer: Answer, facts: dict[str, 
         view=view,
         view_map=view_map,
         overlay=overlay_picture(view, view_map, answer.display),
-        anomaly_map=answer.anomaly_map,
-        display=answer.display,
-        facts=facts,
+        answer=answer,
+        noun=noun,
+        passes=answers.passes,
+        seconds=answers.seconds,
+        loads=loads,
     )
 
 
@@ -127,7 +135,8 @@ def answer_facts(answer: Answer) -> dict[str, Any]:
         "map_minimum": float(answer.anomaly_map.min()),
         "map_maximum": float(answer.anomaly_map.max()),
         "display_range": [answer.display.low, answer.display.high],
-        **answer.facts,
+        **answer.info.plain(),
+        "seconds_to_score": round(answer.seconds, 4),
     }
 
 
@@ -169,7 +178,7 @@ def write_files(shown: Inspection, threshold: float, folder: Path) -> list[Path]
     write_npy(files[1], anomaly_map)
     write_png(files[2], mask_picture(mask))
     regions = [region_facts(region) for region in find_regions(mask, anomaly_map)]
-    write_json(files[3], {**shown.facts, "map_threshold": threshold, "regions": regions})
+    write_json(files[3], {**shown.facts(), "map_threshold": threshold, "regions": regions})
     return files
 
 

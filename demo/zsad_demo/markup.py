@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Any
 
+from zsad.detect.provenance import DetectorInfo, decision
 from zsad.recipe.recipes import Display
+from zsad_demo.answers import Answer
 from zsad_demo.drawing import css_difference_gradient, css_gradient
 
 CSS = """
@@ -67,38 +68,44 @@ def _bar(gradient: str, low: float, high: float, name: str) -> str:
     )
 
 
-def summary(facts: Mapping[str, Any]) -> str:
-    """Return an answer's score and what stands behind it."""
-    listed = definitions(standing(facts) | {"Took": timing(facts)})
+def summary(answer: Answer, passes: int, seconds: float) -> str:
+    """Return an answer's score and what stands behind it.
+
+    Args:
+        answer: The answer.
+        passes: Passes through the backbone that it took.
+        seconds: What these took.
+    """
+    took = (
+        f"{1000 * seconds:.0f} ms for {passes} backbone pass{'es' * (passes != 1)}, "
+        f"{1000 * answer.seconds:.0f} ms for the method"
+    )
+    listed = definitions(standing(answer.info, answer.trace) | {"Took": took})
     return (
-        f'<div><span class="zsad-score">{facts["score"]:.4f}</span> <span class="zsad-note">image score; '
-        f"higher is more anomalous; {escape(facts['decision'])}</span></div>{listed}"
+        f'<div><span class="zsad-score">{answer.score:.4f}</span> <span class="zsad-note">image score; '
+        f"higher is more anomalous; {escape(decision(answer.score, None))}</span></div>{listed}"
     )
 
 
-def standing(facts: Mapping[str, Any]) -> dict[str, str]:
-    """Return what stands behind an answer, by its name for people."""
-    backbone, weights = facts["backbone"], facts["weights"]
+def standing(info: DetectorInfo, trace: Sequence[str] = ()) -> dict[str, str]:
+    """Return what stands behind an answer, by its name for people.
+
+    Args:
+        info: What is known of the detector.
+        trace: Which stages set the image score.
+    """
     learned = "; ".join(
-        f"{part} ({card['origin']}), trained on {card['trained_on']}" for part, card in weights.items()
+        f"{part} ({found.origin}), trained on {found.trained_on}"
+        for part, found in info.weights.parts.items()
     )
     return {
-        "Method": f"{facts['method']} at {facts['image_size']} px, recipe {facts['recipe_hash']}",
-        "Setting": facts["setting"],
-        "Fidelity": facts["fidelity"],
-        "Score from": ", ".join(facts.get("score_from", ())),
-        "Backbone": f"{backbone['name']}, trained on {backbone['trained_on']}",
+        "Method": f"{info.method} at {info.image_size} px, recipe {info.recipe_hash}",
+        "Setting": info.setting,
+        "Fidelity": info.fidelity,
+        "Score from": ", ".join(trace),
+        "Backbone": f"{info.backbone.name}, trained on {info.backbone.trained_on}",
         "Weights": learned or "nothing learned",
     }
-
-
-def timing(facts: Mapping[str, Any]) -> str:
-    """Return what an answer took."""
-    passes = facts["backbone_passes"]
-    return (
-        f"{1000 * facts['seconds_to_encode']:.0f} ms for {passes} backbone pass{'es' * (passes != 1)}, "
-        f"{1000 * facts['seconds_to_score']:.0f} ms for the method"
-    )
 
 
 def definitions(entries: Mapping[str, str]) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 from PIL import Image
 
+from zsad.detect.provenance import DetectorInfo
 from zsad.recipe.recipes import Display
 from zsad_demo import markup
 from zsad_demo.drawing import Picture
@@ -19,7 +19,8 @@ QUALITY = 85
 
 
 def report_page(
-    facts: Mapping[str, Any],
+    noun: str,
+    info: DetectorInfo,
     display: Display,
     pictures: Sequence[tuple[str, float, Picture]],
     failed: Sequence[tuple[str, str]],
@@ -27,16 +28,17 @@ def report_page(
     """Return the page.
 
     Args:
-        facts: What stands behind the numbers.
+        noun: Object noun of all images.
+        info: What stands behind the numbers.
         display: The fixed range of the maps.
         pictures: Name, score and overlay [h, w, 3] of each image, in their order.
         failed: Name and reason of the images that were left out.
     """
     environment = Environment(loader=PackageLoader("zsad_demo", "."), autoescape=True)
     return environment.get_template("batch_report.html.j2").render(
-        facts=facts,
+        noun=noun,
         bar=Markup(markup.colour_bar(display)),
-        standing=Markup(markup.definitions(markup.standing(facts))),
+        standing=Markup(markup.definitions(markup.standing(info))),
         css=Markup(markup.CSS),
         images=[(name, score, _data_uri(picture)) for name, score, picture in pictures],
         failed=failed,

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 from PIL import Image
 
 from zsad.data.images import read_image
 from zsad.errors import InputError
-from zsad.evaluation.report import TITLES
-from zsad.evaluation.store import CELLS, ROWS, ResultStore
-from zsad.evaluation.summary import MEAN, metric_names, summary_rows
+from zsad.evaluation.report import TITLES, figures
+from zsad.evaluation.results import CaseKind, CaseResult, CellResult, RunInfo
+from zsad.evaluation.store import ResultStore
+from zsad.evaluation.summary import SummaryRow, metric_names, summary_rows
 from zsad.metrics.curve import build_curve
 from zsad.metrics.errors import UndefinedMetricError
 
 Points = list[tuple[float, float]]
-CASE_WORDS = {"worst": "found worst", "false alarm": "false alarm"}
+CASE_WORDS: dict[CaseKind, str] = {"worst": "found worst", "false alarm": "false alarm"}
 """Kinds of cases that the page shows."""
 
 
@@ -49,13 +48,13 @@ class Run:
 
     Attributes:
         folder: Where it lies.
-        facts: run.json.
+        info: What was evaluated.
         cells: The finished cells.
     """
 
     folder: Path
-    facts: dict[str, Any]
-    cells: list[dict[str, Any]]
+    info: RunInfo
+    cells: list[CellResult]
 
     @classmethod
     def read(cls, folder: Path) -> Run:
@@ -70,26 +69,19 @@ class Run:
 
     def classes(self) -> list[str]:
         """Return ``dataset / class`` of every cell, each once."""
-        with _readable(self.folder):
-            return list(dict.fromkeys(map(_class_of, self.cells)))
+        return list(dict.fromkeys(map(_class_of, self.cells)))
 
     def table(self) -> tuple[list[str], list[list[str]]]:
-        """Return header and rows of the results in per cent; a figure without a value says why.
-
-        Raises:
-            InputError: The run is damaged.
-        """
-        with _readable(self.folder):
-            return self._table()
-
-    def _table(self) -> tuple[list[str], list[list[str]]]:
-        rows = summary_rows(self.cells, contaminated=self.facts["include_contaminated"])
-        names = [name for name in metric_names(rows) if any(row.get(name) is not None for row in rows)]
-        reasons = {
-            (cell["method"], cell["dataset"]["name"], cell["class"]): cell["undefined"] for cell in self.cells
-        }
+        """Return header and rows of the results in per cent; a figure without a value says why."""
+        rows = summary_rows(self.cells, contaminated=self.info.include_contaminated)
+        names = [
+            name for name in metric_names(rows) if any(row.metrics.get(name) is not None for row in rows)
+        ]
+        reasons = {(cell.method, cell.dataset.name, cell.class_name): cell.undefined for cell in self.cells}
         header = ["method", "dataset", "class", *(TITLES.get(name, name) for name in names), "setting"]
-        return header, [_row(row, names, reasons) for row in rows]
+        return header, [
+            _line(row, names, reasons.get((row.method, row.dataset, row.class_name), {})) for row in rows
+        ]
 
     def curves(self, class_name: str) -> dict[str, Points]:
         """Return the ROC curve of the image scores of a class by method, where the run holds the scores.
@@ -101,23 +93,16 @@ class Run:
             InputError: The run is damaged.
         """
         with _readable(self.folder):
-            return self._curves(class_name)
-
-    def _curves(self, class_name: str) -> dict[str, Points]:
-        file = self.folder / ROWS
-        if not file.is_file():
-            return {}
-        wanted = [cell for cell in self.cells if _class_of(cell) == class_name]
-        table = pq.read_table(file, columns=["cell", "anomalous", "score"]).to_pydict()
+            rows = ResultStore(self.folder).read_images()
         scores: dict[str, tuple[list[float], list[float]]] = {}
-        for key, anomalous, score in zip(table["cell"], table["anomalous"], table["score"], strict=True):
-            if score is not None:
-                scores.setdefault(key, ([], []))[bool(anomalous)].append(score)
+        for row in rows:
+            if row.score is not None:
+                scores.setdefault(row.cell, ([], []))[row.anomalous].append(row.score)
         found = {}
-        for cell in wanted:
-            points = roc_points(*scores.get(cell["key"], ([], [])))
+        for cell in self._of_class(class_name):
+            points = roc_points(*scores.get(cell.key, ([], [])))
             if points:
-                found[cell["method"]] = points
+                found[cell.method] = points
         return found
 
     def cases(self, class_name: str) -> list[tuple[Image.Image, str]]:
@@ -129,18 +114,18 @@ class Run:
         Raises:
             InputError: The run is damaged, or names a picture outside of its folder.
         """
+        store = ResultStore(self.folder)
         with _readable(self.folder):
-            return self._cases(class_name)
+            return [
+                picture
+                for cell in self._of_class(class_name)
+                for case in cell.cases
+                if case.kind in CASE_WORDS
+                for picture in _pictures(case, cell.method, store)
+            ]
 
-    def _cases(self, class_name: str) -> list[tuple[Image.Image, str]]:
-        found = []
-        for cell in self.cells:
-            if _class_of(cell) != class_name:
-                continue
-            for case in cell["cases"]:
-                if case["kind"] in CASE_WORDS:
-                    found += _pictures(case, cell["method"], self.folder)
-        return found
+    def _of_class(self, class_name: str) -> list[CellResult]:
+        return [cell for cell in self.cells if _class_of(cell) == class_name]
 
 
 def roc_points(normal: Sequence[float], anomalous: Sequence[float]) -> Points:
@@ -171,7 +156,7 @@ def roc_points(normal: Sequence[float], anomalous: Sequence[float]) -> Points:
 
 @contextmanager
 def _readable(folder: Path) -> Iterator[None]:
-    """Have whatever a damaged run makes go wrong say so in one sentence, without the server's path.
+    """Have what a damaged run makes go wrong say so without the server's path.
 
     Raises:
         InputError: In the place of what was raised.
@@ -180,34 +165,21 @@ def _readable(folder: Path) -> Iterator[None]:
         yield
     except InputError as error:
         raise InputError(str(error).replace(f"{folder}{os.sep}", f"{folder.name}{os.sep}")) from error
-    except (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError) as error:
-        raise InputError(
-            f"the run '{folder.name}' is damaged; evaluate into a new folder, or leave it out"
-        ) from error
 
 
-def _class_of(cell: Mapping[str, Any]) -> str:
-    return f"{cell['dataset']['name']} / {cell['class']}"
+def _class_of(cell: CellResult) -> str:
+    return f"{cell.dataset.name} / {cell.class_name}"
 
 
-def _row(
-    row: Mapping[str, Any], names: Sequence[str], reasons: Mapping[tuple[str, str, str], Mapping[str, str]]
-) -> list[str]:
-    why = reasons.get((row["method"], row["dataset"], row["class"]), {})
-    figures = [f"{100 * row[name]:.1f}" if row.get(name) is not None else why.get(name, "") for name in names]
-    seen = " (contaminated)" if row["contaminated"] else ""
-    shown = "mean of classes" if row["class"] == MEAN else row["class"]
-    return [row["method"], row["dataset"], f"{shown}{seen}", *figures, row["setting"] or ""]
+def _line(row: SummaryRow, names: Sequence[str], reasons: dict[str, str]) -> list[str]:
+    seen = " (contaminated)" if row.contaminated else ""
+    shown = "mean of classes" if row.is_mean else row.class_name
+    return [row.method, row.dataset, f"{shown}{seen}", *figures(row, names, reasons), row.setting or ""]
 
 
-def _pictures(case: Mapping[str, Any], method: str, folder: Path) -> list[tuple[Image.Image, str]]:
-    name = Path(case["image"]).name
-    what = f"{method} {CASE_WORDS[case['kind']]} {case['score']:.3f}"
-    captions = {"overlay": f"{what} {name}", "truth": f"truth of {name}"}
-    found = []
-    for kind in captions if case["masked"] else ("overlay",):
-        path = (folder / CELLS / case["pictures"][kind]).resolve()
-        if not path.is_relative_to(folder):
-            raise InputError(f"the run '{folder.name}' names a picture outside of its folder")
-        found.append((Image.fromarray(read_image(path)), captions[kind]))
-    return found
+def _pictures(case: CaseResult, method: str, store: ResultStore) -> list[tuple[Image.Image, str]]:
+    name = Path(case.image).name
+    shown = [(case.pictures.overlay, f"{method} {CASE_WORDS[case.kind]} {case.score:.3f} {name}")]
+    if case.masked:
+        shown.append((case.pictures.truth, f"truth of {name}"))
+    return [(Image.fromarray(read_image(store.picture(file))), caption) for file, caption in shown]

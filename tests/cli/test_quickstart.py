@@ -6,6 +6,7 @@ import csv
 import json
 import socket
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -14,6 +15,7 @@ from zsad.files import CACHE
 from zsad_plugins.drawn import datasets as layout
 from zsad_plugins.drawn import folders
 
+FIXTURES = Path(__file__).parents[1] / "evaluation" / "fixtures"
 METHODS = ("clip-baseline", "winclip", "anomalyclip")
 
 
@@ -56,7 +58,8 @@ def test_a_small_quickstart(zsad, offline, tmp_path, monkeypatch) -> None:
 
 
 def test_an_evaluation_is_not_overwritten(zsad, offline, tmp_path) -> None:
-    (tmp_path / "run.json").write_text('{"options": {"data": ["mine"]}}')
+    run = json.loads((FIXTURES / "format-1" / "run.json").read_text())
+    (tmp_path / "run.json").write_text(json.dumps(run))
     answer = zsad("quickstart", "--out", tmp_path)
     assert answer.code == 2 and f"--out {tmp_path} holds an evaluation of its own" in answer.sentence
 

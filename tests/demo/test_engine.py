@@ -49,7 +49,7 @@ def test_answers_are_those_of_the_detector(engine: Engine, samples: list[Path]) 
         )
         assert answer.score == pytest.approx(float(wanted.score[0]), abs=1e-5)
         np.testing.assert_allclose(answer.anomaly_map, wanted.anomaly_map[0].numpy(), atol=1e-5)
-        assert answer.facts["setting"] == "auxiliary-trained / inductive / zero-shot"
+        assert answer.info.setting == "auxiliary-trained / inductive / zero-shot"
 
 
 def test_methods_that_agree_in_their_encode_key_share_a_pass(
@@ -82,7 +82,7 @@ def test_words_change_the_answer_and_only_of_methods_that_take_them(
     own = question(engine, "clip-baseline", words=Words(("a {}",), ("a broken {}",)))
     first, second = engine.ask([plain, own], image, "biscuit").answers
     assert abs(first.score - second.score) > 1e-3
-    assert second.facts["fidelity"] == "composed"
+    assert second.info.fidelity == "composed"
     with pytest.raises(InputError):
         engine.ask([question(engine, "anomalyclip", words=Words(("a {}",)))], image, "biscuit")
 

@@ -65,10 +65,10 @@ def test_curves_have_the_area_of_the_table(runs: Path) -> None:
             (cell,) = [
                 cell
                 for cell in run.cells
-                if (cell["method"], cell["class"]) == (method, class_name.split(" / ")[1])
+                if (cell.method, cell.class_name) == (method, class_name.split(" / ")[1])
             ]
             area = auc(*zip(*points, strict=True))
-            assert area == pytest.approx(cell["metrics"]["image_auroc"], abs=1e-9)
+            assert area == pytest.approx(cell.metrics["image_auroc"], abs=1e-9)
 
 
 def test_cases_are_the_worst_found_and_the_false_alarms(runs: Path) -> None:
@@ -118,17 +118,20 @@ def _lead_out(cell: dict[str, Any]) -> None:
 
 
 SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
-    "run.json is a list": (lambda folder: (folder / "run.json").write_text("[]"), "'copy' is damaged"),
+    "run.json is a list": (lambda folder: (folder / "run.json").write_text("[]"), "copy/run.json is damaged"),
     "run.json is empty": (
         lambda folder: (folder / "run.json").write_text(""),
         "copy/run.json is not readable",
     ),
-    "no cells": (lambda folder: (folder / "run.json").write_text("{}"), "'copy' is damaged"),
-    "no metrics": (lambda folder: _spoilt_cell(folder, lambda cell: cell.pop("metrics")), "is damaged"),
-    "no dataset": (lambda folder: _spoilt_cell(folder, lambda cell: cell.pop("dataset")), "is damaged"),
-    "no class": (lambda folder: _spoilt_cell(folder, lambda cell: cell.pop("class")), "is damaged"),
-    "no cases": (lambda folder: _spoilt_cell(folder, lambda cell: cell.pop("cases")), "is damaged"),
-    "rows": (lambda folder: (folder / "per_image.parquet").write_bytes(b"PAR1 no"), "is damaged"),
+    "no cells": (lambda folder: (folder / "run.json").write_text("{}"), "copy/run.json is damaged"),
+    "no metrics": (lambda folder: _spoilt_cell(folder, lambda cell: cell.pop("metrics")), ".json is damaged"),
+    "no dataset": (lambda folder: _spoilt_cell(folder, lambda cell: cell.pop("dataset")), ".json is damaged"),
+    "no class": (lambda folder: _spoilt_cell(folder, lambda cell: cell.pop("class")), ".json is damaged"),
+    "no cases": (lambda folder: _spoilt_cell(folder, lambda cell: cell.pop("cases")), ".json is damaged"),
+    "rows": (
+        lambda folder: (folder / "per_image.parquet").write_bytes(b"PAR1 no"),
+        "copy/per_image.parquet is damaged",
+    ),
     "no pictures": (lambda folder: [path.unlink() for path in folder.glob("cells/*/*")], "cannot read"),
     "a picture from elsewhere": (lambda folder: _spoilt_cell(folder, _lead_out), "outside of its folder"),
 }

@@ -106,7 +106,7 @@ def test_files_are_at_the_images_own_size(
     assert Image.open(files["large_overlay.png"]).size == (1100, 900)
     result = json.loads(files["large_result.json"].read_text())
     assert (result["map_threshold"], result["image"], result["object"]) == (0.4, "large.png", "biscuit")
-    assert result["score"] == shown.facts["score"]
+    assert result["score"] == shown.answer.score
 
 
 def test_own_words_change_the_answer(inspect: Callable[..., tuple[Any, ...]], samples: list[Path]) -> None:
@@ -258,7 +258,7 @@ def test_batch_files_are_a_table_and_a_page_that_fetches_nothing(
     assert text.count("data:image/jpeg;base64,") == 2
     assert not re.search(r"(?:src|href)=\"(?!data:)", text)
     assert "http" not in text
-    assert last[0].facts["setting"] in text
+    assert last[0].info.setting in text
 
 
 def test_batch_with_a_transductive_method_answers_at_the_end(

@@ -15,6 +15,7 @@ from zsad.data.spec import open_dataset
 from zsad.detect.detector import Detector
 from zsad.detect.loading import load_detector
 from zsad.evaluation.cells import Contestant, Rules
+from zsad.evaluation.results import CellResult
 from zsad.evaluation.session import Evaluation, prepare
 from zsad.evaluation.store import ResultStore
 from zsad.plugin.host import Host, get_host
@@ -26,14 +27,14 @@ class Run(NamedTuple):
     """A finished evaluation."""
 
     evaluation: Evaluation
-    cells: list[dict[str, Any]]
+    cells: list[CellResult]
 
     @property
     def folder(self) -> Path:
         return self.evaluation.store.folder
 
-    def cell(self, method: str, class_name: str) -> dict[str, Any]:
-        (found,) = [c for c in self.cells if c["method"] == method and c["class"] == class_name]
+    def cell(self, method: str, class_name: str) -> CellResult:
+        (found,) = [c for c in self.cells if c.method == method and c.class_name == class_name]
         return found
 
 

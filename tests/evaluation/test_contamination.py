@@ -25,8 +25,8 @@ def test_a_class_that_was_seen_stays_out_of_the_mean(evaluate, detector, dataset
     found = detector("clip-baseline")
     found.cards = {"scorer": card(TrainedOn(dataset="Parts", classes=("gear",)))}
     run = evaluate([found], [dataset], include_contaminated=include)
-    assert run.cell("clip-baseline", "gear")["contaminated_by"] == "weights of scorer"
-    assert run.cell("clip-baseline", "screw")["contaminated_by"] == ""
+    assert run.cell("clip-baseline", "gear").contaminated_by == "weights of scorer"
+    assert run.cell("clip-baseline", "screw").contaminated_by == ""
     rows = summary(run)
     assert [rows[name]["contaminated"] for name in ("gear", "screw")] == ["true", "false"]
     gear, screw, mean = (float(rows[name]["pixel_auroc"]) for name in ("gear", "screw", "mean"))
@@ -59,7 +59,7 @@ def test_files_are_known_whatever_the_dataset_is_called(evaluate, detector, data
         found = detector("clip-baseline")
         found.cards = {"scorer": card(entry)}
         run = evaluate([found], [renamed], out=name, metrics=("image_ap",))
-        assert [cell["class"] for cell in run.cells if cell["contaminated_by"]] == expected
+        assert [cell.class_name for cell in run.cells if cell.contaminated_by] == expected
 
 
 def test_what_the_backbone_saw_counts_too(evaluate, detector, dataset, monkeypatch) -> None:
@@ -67,7 +67,7 @@ def test_what_the_backbone_saw_counts_too(evaluate, detector, dataset, monkeypat
     seen = replace(found.backbone.card, datasets=(TrainedOn(dataset="PARTS"),))
     monkeypatch.setattr(found.backbone, "card", seen)
     for cell in evaluate([found], [dataset], metrics=("image_ap",)).cells:
-        assert cell["contaminated_by"].startswith("backbone ")
+        assert cell.contaminated_by.startswith("backbone ")
 
 
 def test_a_resumed_cell_says_what_is_known_now(evaluate, detector, dataset) -> None:
@@ -75,7 +75,7 @@ def test_a_resumed_cell_says_what_is_known_now(evaluate, detector, dataset) -> N
     first = evaluate([found], [dataset], metrics=("image_ap",))
     found.cards = {"scorer": card(TrainedOn(dataset="parts"))}
     again = evaluate([found], [dataset], metrics=("image_ap",), resume=True)
-    assert [cell["metrics"] for cell in again.cells] == [cell["metrics"] for cell in first.cells]
-    assert [cell["timings"] for cell in again.cells] == [cell["timings"] for cell in first.cells]
+    assert [cell.metrics for cell in again.cells] == [cell.metrics for cell in first.cells]
+    assert [cell.timings for cell in again.cells] == [cell.timings for cell in first.cells]
     assert summary(again)["gear"]["contaminated"] == "true"
     assert "contaminated" in (again.folder / "report.html").read_text()

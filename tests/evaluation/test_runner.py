@@ -72,10 +72,10 @@ def test_figures_are_those_of_scikit_learn(evaluate, detector, dataset, resoluti
         truth, pixels = np.stack(masks).ravel(), maps.numpy().ravel()
         cell = run.cell("clip-baseline", name)
         for metric, value in expected(labels, scores, truth, pixels).items():
-            assert cell["metrics"][metric] == pytest.approx(value, abs=1e-6), metric
-        assert 0 <= cell["metrics"]["aupro"] <= 1
-        assert cell["resolution"] == resolution
-        assert cell["mask_rule"] == (None if resolution == "native" else "bilinear>0.5")
+            assert cell.metrics[metric] == pytest.approx(value, abs=1e-6), metric
+        assert 0 <= cell.metrics["aupro"] <= 1
+        assert cell.resolution == resolution
+        assert cell.mask_rule == (None if resolution == "native" else "bilinear>0.5")
         rows = pq.read_table(run.folder / "per_image.parquet").to_pylist()
         np.testing.assert_allclose([r["score"] for r in rows if r["class"] == name], scores, atol=1e-6)
 
@@ -90,11 +90,11 @@ def test_several_methods_ride_on_one_pass(evaluate, detector, dataset) -> None:
     assert tower.counts["passes"] == 4 + 2 * 4
     assert run.evaluation.plan.passes == 12 + 24
     assert run.evaluation.plan.separate_passes == 3 * 12 + 24
-    assert run.cell("fake-cops", "gear")["timings"]["methods_on_the_pass"] == 3
+    assert run.cell("fake-cops", "gear").timings.methods_on_the_pass == 3
     alone = evaluate([detector("fake-cops")], [dataset], out="alone", batch_size=3)
     for name in dataset.classes:
-        shared = run.cell("fake-cops", name)["metrics"]
-        assert alone.cell("fake-cops", name)["metrics"] == pytest.approx(shared, abs=1e-6)
+        shared = run.cell("fake-cops", name).metrics
+        assert alone.cell("fake-cops", name).metrics == pytest.approx(shared, abs=1e-6)
 
 
 def test_a_class_is_the_scope_of_a_transductive_method(evaluate, detector, dataset) -> None:
@@ -108,8 +108,8 @@ def test_a_class_is_the_scope_of_a_transductive_method(evaluate, detector, datas
         whole = found.predict([entry.image for entry in images], "part").score.numpy()
         np.testing.assert_allclose([r["score"] for r in rows if r["class"] == name], whole, atol=1e-5)
         cell = run.cell("fake-musc", name)
-        assert cell["transductive_batch"] == 6 and "transductive" in cell["setting"]
-    assert evaluate([detector("clip-baseline")], [same], out="b").cells[0]["transductive_batch"] is None
+        assert cell.transductive_batch == 6 and "transductive" in cell.setting
+    assert evaluate([detector("clip-baseline")], [same], out="b").cells[0].transductive_batch is None
 
 
 def test_side_inputs_see_the_pixels(evaluate, detector, dataset) -> None:
@@ -127,9 +127,9 @@ def test_an_unreadable_image_leaves_the_others_in_their_batches(evaluate, detect
     dataset = open_dataset(f"folder={root}", host)
     run = evaluate([detector("clip-baseline"), detector("fake-musc")], [dataset], batch_size=2)
     for cell in run.cells:
-        assert (cell["n_normal"], cell["n_anomalous"], cell["n_failed"]) == (2, 3, 1)
-        assert cell["failed"][0]["image"].endswith("good/1.png")
-    assert run.cell("fake-musc", "gear")["transductive_batch"] == 5
+        assert (cell.n_normal, cell.n_anomalous, cell.n_failed) == (2, 3, 1)
+        assert cell.failed[0].image.endswith("good/1.png")
+    assert run.cell("fake-musc", "gear").transductive_batch == 5
     rows = [row for row in pq.read_table(run.folder / "per_image.parquet").to_pylist()
             if row["method"] == "clip-baseline"]  # fmt: skip
     assert [row["place"] for row in rows] == list(range(6))
@@ -144,13 +144,13 @@ def test_figures_without_normal_images_or_masks_are_undefined(evaluate, detector
     run = evaluate([detector("clip-baseline")], [defects, bare])
     first, second = run.cells
     for name in ("image_auroc", "image_ap", "image_f1_max"):
-        assert first["metrics"][name] is None
-        assert first["undefined"][name] == "undefined: no normal images"
-        assert second["metrics"][name] is not None
+        assert first.metrics[name] is None
+        assert first.undefined[name] == "undefined: no normal images"
+        assert second.metrics[name] is not None
     for name in ("pixel_auroc", "pixel_ap", "pixel_f1_max", "aupro"):
-        assert first["metrics"][name] is not None
-        assert second["metrics"][name] is None
-        assert second["undefined"][name] == "undefined: no masks for 3 anomalous images"
+        assert first.metrics[name] is not None
+        assert second.metrics[name] is None
+        assert second.undefined[name] == "undefined: no masks for 3 anomalous images"
     page = (run.folder / "report.html").read_text()
     assert "undefined: no normal images" in page and "undefined: no masks for 3 anomalous images" in page
 
@@ -193,7 +193,7 @@ def test_maps_and_pixels_of_a_class_are_not_kept(evaluate, detector, host, tmp_p
         return prediction
 
     found.add = watched
-    assert evaluate([found], [dataset], batch_size=2).cells[0]["n_anomalous"] == 9
+    assert evaluate([found], [dataset], batch_size=2).cells[0].n_anomalous == 9
     assert len(alive) == 9 and max(alive) <= 1
     waiting = recording._without_pixels(
         recording.Loaded(0, dataset.images[0], Sample(np.ones((9, 9, 3))), None)
@@ -222,4 +222,4 @@ def test_images_of_several_sizes_at_native_resolution(evaluate, detector, host, 
     Image.open(good).resize((40, 120)).save(good)
     dataset = open_dataset(f"folder={root}", host)
     cell = evaluate([detector("clip-baseline")], [dataset], resolution="native").cells[0]
-    assert cell["n_normal"] == 3 and cell["metrics"]["aupro"] is not None
+    assert cell.n_normal == 3 and cell.metrics["aupro"] is not None

@@ -17,7 +17,7 @@ from zsad.errors import InputError, ZsadError
 from zsad.evaluation.report import write_report
 from zsad.evaluation.sheet import write_sheet
 from zsad.evaluation.store import ResultStore
-from zsad.evaluation.summary import mean_row, summary_rows
+from zsad.evaluation.summary import SummaryRow, mean_row, summary_rows
 
 HEADER = (
     "method,backbone,weights,weights_origin,dataset,class,setting,fidelity,contaminated,image_size,shots,seed,"
@@ -88,19 +88,20 @@ def test_the_page_stands_alone_and_escapes_names(evaluate, detector, dataset) ->
 
 def test_a_mean_leaves_out_what_is_undefined() -> None:
     shared = dict.fromkeys(HEADER.partition(",image_auroc")[0].split(","), "x")
+    numbers = {"contaminated": False, "image_size": 64, "shots": 0, "n_normal": 1, "n_anomalous": 2}
     rows = [
-        {
-            **shared,
-            "class": name,
-            "contaminated": False,
-            "n_normal": 1,
-            "n_anomalous": 2,
-            "image_auroc": value,
-        }
-        for name, value in (("a", 0.5), ("b", None), ("c", 1.0))
+        SummaryRow(**{**shared, **numbers, "class": name, "seed": seed, "metrics": {"image_auroc": value}})
+        for seed, (name, value) in enumerate((("a", 0.5), ("b", None), ("c", 1.0)))
     ]
     mean = mean_row(rows, contaminated=False)
-    assert mean["image_auroc"] == 0.75 and mean["n_anomalous"] == 6 and mean["aupro"] is None
+    assert mean.metrics["image_auroc"] == 0.75 and mean.n_anomalous == 6 and mean.metrics["aupro"] is None
+    assert mean.is_mean and (mean.method, mean.recipe_hash, mean.image_size, mean.seed) == (
+        "x",
+        "x",
+        64,
+        None,
+    )
+    assert list(mean.columns()) == HEADER.split(",")
     assert summary_rows([]) == []
 
 
@@ -126,14 +127,14 @@ def test_other_options_give_other_cells(evaluate, detector, dataset) -> None:
         ({}, {"metrics": ("image_ap",)}),
     ):
         again = evaluate([detector("clip-baseline", **options)], [dataset], resume=True, **rules)
-        keys = {cell["key"] for cell in again.cells}
-        assert len(keys) == 2 and keys.isdisjoint(cell["key"] for cell in first.cells)
+        keys = {cell.key for cell in again.cells}
+        assert len(keys) == 2 and keys.isdisjoint(cell.key for cell in first.cells)
 
 
 def test_one_folder_under_two_names_has_cells_of_its_own(evaluate, detector, dataset) -> None:
     both = [replace(dataset, name="one"), replace(dataset, name="other")]
     run = evaluate([detector("clip-baseline")], both, metrics=("image_ap",))
-    assert [(cell["dataset"]["name"], cell["class"]) for cell in run.cells] == [
+    assert [(cell.dataset.name, cell.class_name) for cell in run.cells] == [
         (name, class_name) for name in ("one", "other") for class_name in dataset.classes
     ]
     with pytest.raises(InputError, match="--data: 'one' was given twice; name one of them: NAME:SPEC"):
@@ -162,15 +163,15 @@ def test_a_full_disk_leaves_finished_cells_and_nothing_half_written(
     assert json.loads((folder / "run.json").read_text())["complete"] is False
     before = kept.read_bytes()
     again = evaluate([detector("clip-baseline")], [dataset], resume=True)
-    assert [cell["class"] for cell in again.cells] == ["gear", "screw"] and kept.read_bytes() == before
+    assert [cell.class_name for cell in again.cells] == ["gear", "screw"] and kept.read_bytes() == before
 
 
 def test_a_cell_that_lacks_its_rows_runs_again(evaluate, detector, dataset) -> None:
     run = evaluate([detector("clip-baseline")], [dataset], metrics=("image_ap",))
-    (run.folder / "cells" / f"{run.cells[0]['key']}.parquet").unlink()
+    (run.folder / "cells" / f"{run.cells[0].key}.parquet").unlink()
     again = evaluate([detector("clip-baseline")], [dataset], metrics=("image_ap",), resume=True)
     assert pq.read_table(again.folder / "per_image.parquet").num_rows == 12
-    (run.folder / "cells" / f"{run.cells[0]['key']}.json").write_text("{")
+    (run.folder / "cells" / f"{run.cells[0].key}.json").write_text("{")
     with pytest.raises(InputError, match=r"is not readable.*delete it and evaluate with --resume"):
         evaluate([detector("clip-baseline")], [dataset], metrics=("image_ap",), resume=True)
 
@@ -178,6 +179,28 @@ def test_a_cell_that_lacks_its_rows_runs_again(evaluate, detector, dataset) -> N
 def test_a_report_needs_a_run(tmp_path) -> None:
     with pytest.raises(InputError, match="name the folder that 'zsad eval' wrote"):
         write_report(tmp_path)
+
+
+def test_rows_and_pictures_that_are_not_ours_are_named(evaluate, detector, dataset) -> None:
+    run = evaluate([detector("clip-baseline")], [dataset], metrics=("image_ap",))
+    store, cells = run.evaluation.store, run.folder / "cells"
+    assert [row.place for row in store.read_images()] == [*range(6), *range(6)]
+    rows = cells / f"{run.cells[0].key}.parquet"
+    pq.write_table(pq.read_table(rows).drop_columns("place"), rows)
+    with pytest.raises(InputError, match=rf"{rows.name} is damaged.*other columns.*delete it and evaluate"):
+        evaluate([detector("clip-baseline")], [dataset], metrics=("image_ap",), resume=True)
+    rows.write_bytes(b"PAR1 no")
+    with pytest.raises(InputError, match=rf"{rows.name} is damaged"):
+        store.write_images([run.cells[0].key])
+    with pytest.raises(InputError, match="outside of its folder"):
+        store.picture("../run.json")
+    gone = store.picture(run.cells[0].cases[-1].pictures.overlay)
+    gone.unlink()
+    for write in (write_report, lambda folder: write_sheet(folder, "clip-baseline")):
+        with pytest.raises(
+            InputError, match=rf"cannot read .*: the picture is gone; delete {gone.parent}.json"
+        ):
+            write(run.folder)
 
 
 def test_a_metric_that_gives_no_number_is_named(evaluate, detector, dataset, site) -> None:

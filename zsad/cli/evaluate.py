@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -28,7 +29,9 @@ from zsad.cli.output import JsonOption, ProgressLine, print_json, print_message,
 from zsad.errors import ZsadError
 
 if TYPE_CHECKING:
+    from zsad.evaluation.results import CellResult
     from zsad.evaluation.session import Evaluation
+    from zsad.evaluation.summary import SummaryRow
 
 DEFAULT_METRICS = ("image_auroc", "image_ap", "image_f1_max", "pixel_auroc", "pixel_ap", "pixel_f1_max",
                    "aupro")  # fmt: skip
@@ -124,7 +127,7 @@ def evaluate(
     cells = run_with_progress(evaluation, asked)
     rows = evaluation.rows(cells)
     if as_json:
-        print_json(rows)
+        print_json([row.columns() for row in rows])
     else:
         print_results(rows, evaluation)
     print_notices(cells, evaluation)
@@ -137,14 +140,14 @@ def default_workers() -> int:
     return max(0, min(8, cores - 1))
 
 
-def run_with_progress(evaluation: Evaluation, asked: Mapping[str, Any]) -> list[dict[str, Any]]:
+def run_with_progress(evaluation: Evaluation, asked: Mapping[str, Any]) -> list[CellResult]:
     """Run with progress on stderr; return the finished cells."""
     plan = evaluation.plan
     print_message(
         f"{len(plan.cells)} cells, {plan.passes} image passes (one method at a time would take "
         f"{plan.separate_passes})"
     )
-    finished: list[dict[str, Any]] = []
+    finished: list[CellResult] = []
     told: set[str] = set()
     # Closed here, so that an interrupt between two steps still has the table written, and its errors seen.
     with ProgressLine(plan.images, "images") as progress, closing(evaluation.run(asked)) as steps:
@@ -153,20 +156,20 @@ def run_with_progress(evaluation: Evaluation, asked: Mapping[str, Any]) -> list[
             progress.show(step.images)
             if step.resumed:
                 progress.note(f"{len(step.cells)} of {len(plan.cells)} cells were finished already")
-            for failure in (failure for cell in step.cells for failure in cell["failed"]):
-                if failure["image"] not in told:
-                    told.add(failure["image"])
-                    progress.note(f"error: {failure['error']}")
+            for failure in (failure for cell in step.cells for failure in cell.failed):
+                if failure.image not in told:
+                    told.add(failure.image)
+                    progress.note(f"error: {failure.error}")
     return finished
 
 
-def check_all_read(cells: Sequence[Mapping[str, Any]], evaluation: Evaluation) -> None:
+def check_all_read(cells: Sequence[CellResult], evaluation: Evaluation) -> None:
     """Refuse to call a run done that lacks images.
 
     Raises:
         ZsadError: Some could not be read.
     """
-    unreadable = {failure["image"] for cell in cells for failure in cell["failed"]}
+    unreadable = {failure.image for cell in cells for failure in cell.failed}
     if unreadable:
         total = sum(len(dataset.images) for dataset in evaluation.datasets)
         raise ZsadError(
@@ -175,32 +178,28 @@ def check_all_read(cells: Sequence[Mapping[str, Any]], evaluation: Evaluation) -
         )
 
 
-def print_results(rows: Sequence[Mapping[str, Any]], evaluation: Evaluation) -> None:
+def print_results(rows: Sequence[SummaryRow], evaluation: Evaluation) -> None:
     """Print the table in per cent: the means, and classes where there are several or the mean lacks one."""
-    from zsad.evaluation.summary import MEAN
-
-    count = {(row["method"], row["dataset"]): 0 for row in rows}
-    for row in rows:
-        count[row["method"], row["dataset"]] += row["class"] != MEAN
-    shown = [row for row in rows if row["class"] == MEAN or row["contaminated"]
-             or count[row["method"], row["dataset"]] > 1]  # fmt: skip
-    names = [name for name in evaluation.metrics if any(row.get(name) is not None for row in rows)]
+    classes = Counter((row.method, row.dataset) for row in rows if not row.is_mean)
+    shown = [row for row in rows if row.is_mean or row.contaminated or classes[row.method, row.dataset] > 1]
+    names = [name for name in evaluation.metrics if any(row.metrics.get(name) is not None for row in rows)]
     print_table(
-        [{**row, **{name: _per_cent(row.get(name)) for name in names}} for row in shown], (*TABLE, *names)
+        [row.columns() | {name: _per_cent(row.metrics.get(name)) for name in names} for row in shown],
+        (*TABLE, *names),
     )
     print_message(f"report: {evaluation.store.folder / 'report.html'}")
 
 
-def print_notices(cells: Sequence[Mapping[str, Any]], evaluation: Evaluation) -> None:
+def print_notices(cells: Sequence[CellResult], evaluation: Evaluation) -> None:
     """Say on stderr which figures have no value and why, and which cells' images were seen in training."""
     undefined: dict[tuple[str, str], dict[str, set[str]]] = {}
     contaminated: dict[tuple[str, str, str], set[str]] = {}
     for cell in cells:
-        dataset, class_name = cell["dataset"]["name"], cell["class"]
-        for name, reason in cell["undefined"].items():
+        dataset, class_name = cell.dataset.name, cell.class_name
+        for name, reason in cell.undefined.items():
             undefined.setdefault((dataset, reason), {}).setdefault(name, set()).add(class_name)
-        if source := cell["contaminated_by"]:
-            contaminated.setdefault((dataset, cell["method"], source), set()).add(class_name)
+        if source := cell.contaminated_by:
+            contaminated.setdefault((dataset, cell.method, source), set()).add(class_name)
     classes = {dataset.name: dataset.classes for dataset in evaluation.datasets}
     for (dataset, reason), names in undefined.items():
         where = _where(dataset, set().union(*names.values()), classes[dataset])

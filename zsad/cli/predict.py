@@ -106,7 +106,7 @@ def predict(
                 done.append({**files, "decision": decision(result.score, threshold)})
         complete = True
     finally:
-        report = {**about(detector), "class_name": class_name, "threshold": threshold,
+        report = {**about(detector).plain(), "class_name": class_name, "threshold": threshold,
                   "images": done, "failed": failed, "complete": complete}  # fmt: skip
         write_json(out / "predictions.json", report)
     if as_json:

@@ -39,7 +39,7 @@ def quickstart(
     methods = starters(host)
     backbone, layout = default_backbone(host), example_layout(host)
     store = ResultStore(out)
-    if store.holds_a_run and "quickstart" not in store.read_run()["options"]:
+    if store.holds_a_run and "quickstart" not in store.read_run().options:
         raise InputError(f"--out {out} holds an evaluation of its own; name another folder")
     store.open(resume=True)
     print_message(f"making the {layout}, where they are not in the cache yet")
@@ -54,7 +54,9 @@ def quickstart(
     rows = evaluation.rows(cells)
     sheet = write_sheet(out, evaluation.plan.cells[-1].contestant.method)
     if as_json:
-        print_json({"rows": rows, "pictures": sheet, "report": out / "report.html"})
+        print_json(
+            {"rows": [row.columns() for row in rows], "pictures": sheet, "report": out / "report.html"}
+        )
     else:
         print_results(rows, evaluation)
     print_notices(cells, evaluation)

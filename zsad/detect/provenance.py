@@ -1,8 +1,12 @@
-"""What stands behind a detector's numbers, as plain data for whoever shows or stores them. No torch here."""
+"""What stands behind a detector's numbers, for whoever shows or stores them. No torch here."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
+
+from zsad.recipe.recipes import Fidelity
 
 if TYPE_CHECKING:
     from zsad.detect.detector import Detector
@@ -10,22 +14,119 @@ if TYPE_CHECKING:
 NO_THRESHOLD = "no threshold set"
 
 
-def about(detector: Detector) -> dict[str, Any]:
-    """Return what stands behind a detector's numbers: recipe, setting, backbone, weights with their cards."""
+class Record(BaseModel):
+    """Facts that go into files as they are: frozen, and nothing is taken for what it is not."""
+
+    # Strict, so that a file with "3" in the place of 3 is named and not guessed.
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=True)
+
+    def plain(self) -> dict[str, Any]:
+        """Return the facts as JSON can say them."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+class BackboneInfo(Record):
+    """The backbone behind a number.
+
+    Attributes:
+        name: As the user wrote it.
+        sha256: Hash of its weights.
+        trained_on: What they were trained on, in words.
+    """
+
+    name: str
+    sha256: str
+    trained_on: str
+
+
+class PartWeights(Record):
+    """Learned weights of one part.
+
+    Attributes:
+        origin: ``authors``, ``own`` or ``none``; None where a file of format 0 does not say.
+        trained_on: The datasets, in words.
+        source: The file that they were converted from, with its sha256, or None.
+    """
+
+    origin: str | None
+    trained_on: str
+    source: str | None
+
+
+class WeightsInfo(Record):
+    """The learned parameters behind a number.
+
+    Attributes:
+        origin: ``authors``, ``own``, ``none``, or several of them joined by a plus sign.
+        sha256: Hash of the learned parameters, whatever file they came from.
+        parts: What is known of each learned part, by its key.
+    """
+
+    origin: str
+    sha256: str
+    parts: dict[str, PartWeights]
+
+
+class Provenance(Record):
+    """What stands behind a number.
+
+    Attributes:
+        method: Name of the method.
+        recipe_hash: Hash of the resolved recipe.
+        setting: The three axes of the setting.
+        fidelity: What the method's numbers agree with.
+        backbone: The frozen towers.
+        weights: The learned parameters.
+        image_size: Side of the square input in pixels.
+        dtype: Precision of the towers.
+    """
+
+    method: str
+    recipe_hash: str
+    setting: str
+    fidelity: Fidelity
+    backbone: BackboneInfo
+    weights: WeightsInfo
+    image_size: int
+    dtype: str
+
+
+class DetectorInfo(Provenance):
+    """What stands behind a detector's numbers, with its whole recipe.
+
+    Attributes:
+        recipe: The resolved recipe, as plain data.
+    """
+
+    recipe: dict[str, Any]
+
+
+def about(detector: Detector) -> DetectorInfo:
+    """Return what stands behind a detector's numbers. The learned parameters are hashed."""
+    from zsad.backbones.clip import state_digest
+
     recipe, card = detector.recipe, detector.backbone.card
-    return {
-        "method": recipe.method,
-        "recipe_hash": recipe.hash,
-        "recipe": recipe.as_dict(),
-        "setting": detector.setting,
-        "fidelity": recipe.fidelity,
-        "backbone": {"name": card.name, "trained_on": card.trained_on},
-        "weights": {
-            part: {"origin": found.origin, "trained_on": found.trained_on_words(), "source": found.source}
-            for part, found in detector.cards.items()
-        },
-        "image_size": recipe.image_size,
-    }
+    origins = {found.origin for found in detector.cards.values()} if recipe.learnable else set()
+    return DetectorInfo(
+        method=recipe.method,
+        recipe_hash=recipe.hash,
+        setting=detector.setting,
+        fidelity=recipe.fidelity,
+        backbone=BackboneInfo(name=card.name, sha256=detector.backbone.sha256, trained_on=card.trained_on),
+        weights=WeightsInfo(
+            origin="+".join(sorted(origins)) or "none",
+            sha256=state_digest(detector.state_dict()),
+            parts={
+                part: PartWeights(
+                    origin=found.origin, trained_on=found.trained_on_words(), source=found.source
+                )
+                for part, found in detector.cards.items()
+            },
+        ),
+        image_size=recipe.image_size,
+        dtype=recipe.profile.dtype,
+        recipe=recipe.as_dict(),
+    )
 
 
 def decision(score: float, threshold: float | None) -> str:

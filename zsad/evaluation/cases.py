@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +14,9 @@ from zsad.data.images import read_image
 from zsad.data.masks import mask_of
 from zsad.data.pictures import colours, overlay
 from zsad.data.resize import resize
+from zsad.evaluation.results import CaseKind, CasePictures, CaseResult
 from zsad.files import atomic_write
 from zsad.recipe.recipes import Display
-
-CaseKind = Literal["best", "worst", "false alarm"]
 
 KEPT = 2
 """Cases of each kind."""
@@ -32,7 +30,7 @@ class Case:
     """One image worth a look.
 
     Attributes:
-        kind: Why: defect found best, defect found worst, or normal image with the highest score.
+        kind: Why.
         rank: What it was chosen by, the first being the most telling.
         image: What the dataset says of it.
         score: Image score.
@@ -98,8 +96,8 @@ class Cases:
         del kept[KEPT:]
 
 
-def write_case(case: Case, display: Display, folder: Path, number: int) -> dict[str, Any]:
-    """Write a case's pictures; return it as plain data.
+def write_case(case: Case, display: Display, folder: Path, number: int) -> CaseResult:
+    """Write a case's pictures; return what is kept of it.
 
     Args:
         case: The case.
@@ -123,14 +121,14 @@ def write_case(case: Case, display: Display, folder: Path, number: int) -> dict[
     names = {name: f"{folder.name}/{number}-{name}.jpg" for name in panels}
     for name, panel in panels.items():
         _write_jpeg(folder.parent / names[name], panel)
-    return {
-        "kind": case.kind,
-        "image": str(case.image.image),
-        "defect_type": case.image.defect_type,
-        "score": case.score,
-        "masked": case.image.mask is not None,
-        "pictures": names,
-    }
+    return CaseResult(
+        kind=case.kind,
+        image=str(case.image.image),
+        defect_type=case.image.defect_type,
+        score=case.score,
+        masked=case.image.mask is not None,
+        pictures=CasePictures(**names),
+    )
 
 
 def _write_jpeg(path: Path, pixels: npt.NDArray[np.uint8]) -> None:

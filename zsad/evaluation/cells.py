@@ -7,15 +7,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 from zsad.backbones.card import TrainedOn
-from zsad.backbones.clip import state_digest
 from zsad.data.dataset import Dataset, DatasetImage
 from zsad.detect.detector import Detector
-
-Resolution = Literal["image-size", "native"]
-"""Where maps and masks are compared: at the detector's square, as papers do, or at the masks' own size."""
+from zsad.detect.provenance import DetectorInfo, about
+from zsad.evaluation.results import CellDataset, CellFacts, NamedWeights, Resolution
 
 
 @dataclass(frozen=True)
@@ -52,17 +50,10 @@ class Contestant:
         """Name of the method."""
         return self.detector.recipe.method
 
-    @property
-    def weights_origin(self) -> str:
-        """``authors``, ``own``, ``none``, or several of them joined by a plus sign."""
-        if not self.detector.recipe.learnable:
-            return "none"
-        return "+".join(sorted({card.origin for card in self.detector.cards.values()})) or "none"
-
     @cached_property
-    def weights_sha256(self) -> str:
-        """Hash of the learned parameters, whatever file they came from."""
-        return state_digest(self.detector.state_dict())
+    def info(self) -> DetectorInfo:
+        """What stands behind the detector's numbers."""
+        return about(self.detector)
 
     @property
     def training_sets(self) -> dict[str, tuple[TrainedOn, ...]]:
@@ -119,7 +110,7 @@ class Cell:
         return {
             "recipe": detector.recipe.as_dict(),
             "backbone": detector.backbone.sha256,
-            "weights": self.contestant.weights_sha256,
+            "weights": self.contestant.info.weights.sha256,
             "dataset": self.dataset.manifest_hash,
             "name": self.dataset.name,
             "class": self.class_name,
@@ -135,6 +126,27 @@ class Cell:
     def key(self) -> str:
         """Hash of :meth:`identity`, 16 hexadecimal digits."""
         return identity_hash(self.identity())
+
+    @property
+    def facts(self) -> CellFacts:
+        """What stands behind the cell's figures, before there are any."""
+        info = self.contestant.info
+        return CellFacts(
+            key=self.key,
+            method=info.method,
+            recipe_hash=info.recipe_hash,
+            setting=info.setting,
+            fidelity=info.fidelity,
+            backbone=info.backbone,
+            weights=NamedWeights(name=self.contestant.weights, **dict(info.weights)),
+            dataset=CellDataset(name=self.dataset.name, manifest_hash=self.dataset.manifest_hash),
+            class_name=self.class_name,
+            contaminated_by=self.contaminated_by,
+            image_size=info.image_size,
+            dtype=info.dtype,
+            shots=0,
+            seed=self.rules.seed,
+        )
 
 
 def identity_hash(identity: Mapping[str, Any]) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from zsad.evaluation.store import ResultStore
-from zsad.evaluation.summary import MEAN, summary_rows
+from zsad.evaluation.summary import SummaryRow, summary_rows
 from zsad.files import write_text
 
 FILE = "summary.md"
@@ -30,18 +29,16 @@ def write_markdown(folder: Path) -> Path:
         InputError: The folder holds no evaluation.
     """
     run, cells = ResultStore(folder).read_results()
-    rows = [
-        row for row in summary_rows(cells, contaminated=run["include_contaminated"]) if row["class"] == MEAN
-    ]
+    rows = [row for row in summary_rows(cells, contaminated=run.include_contaminated) if row.is_mean]
     tables = [_table(rows, name, title) for name, title in SHOWN.items()]
-    write_text(folder / FILE, f"    {run['environment']['command']}\n\n" + "\n".join(tables))
+    write_text(folder / FILE, f"    {run.environment.command}\n\n" + "\n".join(tables))
     return folder / FILE
 
 
-def _table(rows: Sequence[Mapping[str, Any]], name: str, title: str) -> str:
-    methods = list(dict.fromkeys(row["method"] for row in rows))
-    datasets = list(dict.fromkeys(row["dataset"] for row in rows))
-    figures = {(row["dataset"], row["method"]): row.get(name) for row in rows}
+def _table(rows: Sequence[SummaryRow], name: str, title: str) -> str:
+    methods = list(dict.fromkeys(row.method for row in rows))
+    datasets = list(dict.fromkeys(row.dataset for row in rows))
+    figures = {(row.dataset, row.method): row.metrics.get(name) for row in rows}
     lines = [[title, *methods], ["---", *["---:"] * len(methods)]]
     for dataset in datasets:
         lines.append([dataset, *(_text(figures.get((dataset, method))) for method in methods)])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +18,7 @@ from zsad.data.reading import NO_PIXELS, Loaded, Unreadable
 from zsad.errors import ZsadError
 from zsad.evaluation.cases import Cases
 from zsad.evaluation.cells import Cell
+from zsad.evaluation.results import FailedImage, Figures, ImageRow
 from zsad.metrics.errors import UndefinedMetricError
 from zsad.metrics.functional import auroc
 from zsad.metrics.metric import Metric
@@ -34,24 +34,25 @@ class Recorder:
     Attributes:
         cell: The cell.
         cases: Images worth a look.
+        seconds: What the method took beyond the passes.
     """
 
     def __init__(self, cell: Cell) -> None:
         self.cell = cell
         self.cases = Cases(cell.contestant.detector.recipe.recipe.display)
+        self.seconds = 0.0
         self._scope = cell.contestant.detector.scope()
         self._waiting: list[tuple[Loaded, Truth | None]] = []
         self._images, self._pixels = ImageState(), PixelState()
         self._without_mask = 0
-        self._rows: list[dict[str, Any]] = []
+        self._rows: list[ImageRow] = []
         self._failed: list[Unreadable] = []
-        self._seconds = 0.0
 
     def add(self, features: Features, batch: Sequence[Loaded]) -> None:
         """Score a batch."""
         begun = time.perf_counter()
         prediction = _on_cpu(self.cell.contestant.detector.add(self._scope, features))
-        self._seconds += time.perf_counter() - begun
+        self.seconds += time.perf_counter() - begun
         entries = [(loaded, self._truth(loaded)) for loaded in batch]
         if prediction is None:
             # Pixels of a whole class would not fit memory; the truth is small.
@@ -67,13 +68,13 @@ class Recorder:
         """Record the answers that waited for the end of the class."""
         begun = time.perf_counter()
         prediction = _on_cpu(self.cell.contestant.detector.finish(self._scope))
-        self._seconds += time.perf_counter() - begun
+        self.seconds += time.perf_counter() - begun
         if prediction is not None:
             self._record(prediction, self._waiting)
             self._waiting = []
 
-    def result(self, metrics: Mapping[str, Metric]) -> dict[str, Any]:
-        """Return figures and counts, as plain data; an undefined figure is None and has its reason."""
+    def figures(self, metrics: Mapping[str, Metric]) -> Figures:
+        """Return figures and counts; an undefined figure is None and has its reason."""
         values: dict[str, float | None] = {}
         undefined: dict[str, str] = {}
         for name, metric in metrics.items():
@@ -81,25 +82,24 @@ class Recorder:
                 values[name] = self._compute(name, metric)
             except UndefinedMetricError as error:
                 values[name], undefined[name] = None, f"undefined: {error}"
-        labels = [row["anomalous"] for row in self._rows]
+        labels = [row.anomalous for row in self._rows]
         transductive = self.cell.contestant.detector.recipe.transductive
-        return {
-            "n_normal": labels.count(False),
-            "n_anomalous": labels.count(True),
-            "n_failed": len(self._failed),
-            "failed": [{"image": str(f.image.image), "error": f.error} for f in self._failed],
-            "metrics": values,
-            "undefined": undefined,
-            "resolution": self.cell.rules.resolution,
-            "transductive_batch": len(labels) if transductive else None,
-            "mask_rule": None if self.cell.rules.resolution == "native" else MASK_RULE,
-            "score_seconds": round(self._seconds, 4),
-        }
+        return Figures(
+            n_normal=labels.count(False),
+            n_anomalous=labels.count(True),
+            n_failed=len(self._failed),
+            failed=tuple(FailedImage(image=str(f.image.image), error=f.error) for f in self._failed),
+            metrics=values,
+            undefined=undefined,
+            resolution=self.cell.rules.resolution,
+            transductive_batch=len(labels) if transductive else None,
+            mask_rule=None if self.cell.rules.resolution == "native" else MASK_RULE,
+        )
 
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> list[ImageRow]:
         """Return a row per image, in the order of the dataset; unreadable ones have an error and no score."""
-        failed = [_row(entry.place, entry.image) | {"error": entry.error} for entry in self._failed]
-        return sorted([*self._rows, *failed], key=lambda row: row["place"])
+        failed = [self._row(entry.place, entry.image, error=entry.error) for entry in self._failed]
+        return sorted([*self._rows, *failed], key=lambda row: row.place)
 
     def _compute(self, name: str, metric: Metric) -> float:
         if metric.level == "pixel" and self._without_mask:
@@ -131,16 +131,51 @@ class Recorder:
                 "try --dtype float32"
             )
         self._images.update(np.array([score], np.float32), np.array([entry.anomalous]), [name])
-        row = _row(loaded.place, entry) | {"score": score, "map_maximum": float(anomaly_map.max())}
+        localisation = None
         if truth is None:
             self._without_mask += 1
         else:
             values = _resized(anomaly_map, truth.shape)
             self._pixels.update(values[None], truth[None], [name])
             if truth.any() and not truth.all():
-                row["pixel_auroc"] = auroc(values.ravel(), truth.ravel())
-        self._rows.append(row)
-        self.cases.offer(entry, score, row.get("pixel_auroc"), anomaly_map.numpy())
+                localisation = auroc(values.ravel(), truth.ravel())
+        self._rows.append(
+            self._row(
+                loaded.place,
+                entry,
+                score=score,
+                map_maximum=float(anomaly_map.max()),
+                pixel_auroc=localisation,
+            )
+        )
+        self.cases.offer(entry, score, localisation, anomaly_map.numpy())
+
+    def _row(
+        self,
+        place: int,
+        entry: DatasetImage,
+        *,
+        score: float | None = None,
+        map_maximum: float | None = None,
+        pixel_auroc: float | None = None,
+        error: str | None = None,
+    ) -> ImageRow:
+        cell = self.cell
+        return ImageRow(
+            cell=cell.key,
+            method=cell.contestant.method,
+            backbone=cell.contestant.info.backbone.name,
+            dataset=cell.dataset.name,
+            class_name=cell.class_name,
+            place=place,
+            image=str(entry.image),
+            anomalous=entry.anomalous,
+            defect_type=entry.defect_type,
+            score=score,
+            map_maximum=map_maximum,
+            pixel_auroc=pixel_auroc,
+            error=error,
+        )
 
 
 def _on_cpu(prediction: Prediction | None) -> Prediction | None:
@@ -153,19 +188,6 @@ def _on_cpu(prediction: Prediction | None) -> Prediction | None:
 
 def _without_pixels(loaded: Loaded) -> Loaded:
     return replace(loaded, sample=replace(loaded.sample, image=NO_PIXELS, tensors={}), mask=None)
-
-
-def _row(place: int, entry: DatasetImage) -> dict[str, Any]:
-    return {
-        "place": place,
-        "image": str(entry.image),
-        "anomalous": entry.anomalous,
-        "defect_type": entry.defect_type,
-        "score": None,
-        "map_maximum": None,
-        "pixel_auroc": None,
-        "error": None,
-    }
 
 
 def _resized(anomaly_map: Tensor, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:

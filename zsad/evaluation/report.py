@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from zsad.evaluation.results import CaseKind, CaseResult, CellResult
 from zsad.evaluation.store import ResultStore
-from zsad.evaluation.summary import MEAN, metric_names, summary_rows
+from zsad.evaluation.summary import SummaryRow, metric_names, summary_rows
 from zsad.files import write_text
 
 FILE = "report.html"
-CASE_KINDS = {
+CASE_KINDS: dict[CaseKind, str] = {
     "worst": "Defects found worst",
     "false alarm": "Normal images with the highest scores",
     "best": "Defects found best",
@@ -30,6 +31,51 @@ TITLES = {
 }
 
 
+@dataclass(frozen=True)
+class ShownRow:
+    """A line of the page's table.
+
+    Attributes:
+        row: The line.
+        figures: Its figures as text; an undefined one says why.
+        left_out: Contaminated classes that do not count in it.
+    """
+
+    row: SummaryRow
+    figures: list[str]
+    left_out: int
+
+
+@dataclass(frozen=True)
+class ShownCase:
+    """A case with its pictures.
+
+    Attributes:
+        case: The case.
+        name: Name of the image file.
+        pictures: The pictures as data URIs, by what they are.
+    """
+
+    case: CaseResult
+    name: str
+    pictures: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """The cases of a method on a dataset.
+
+    Attributes:
+        dataset: Name of the dataset.
+        method: Name of the method.
+        cases: The cases by kind.
+    """
+
+    dataset: str
+    method: str
+    cases: dict[CaseKind, list[ShownCase]]
+
+
 def write_report(folder: Path) -> Path:
     """Write report.html into the folder of an evaluation; it shows the cells that are finished.
 
@@ -37,82 +83,88 @@ def write_report(folder: Path) -> Path:
         The file.
 
     Raises:
-        InputError: The folder holds no evaluation.
+        InputError: The folder holds no evaluation, or some of it is not readable.
     """
     from jinja2 import Environment, PackageLoader
 
-    run, cells = ResultStore(folder).read_results()
-    rows = summary_rows(cells, contaminated=run["include_contaminated"])
+    store = ResultStore(folder)
+    run, cells = store.read_results()
+    rows = summary_rows(cells, contaminated=run.include_contaminated)
     names = metric_names(rows)
     environment = Environment(loader=PackageLoader("zsad.evaluation"), autoescape=True)
     page = environment.get_template("report.html.j2").render(
         run=run,
         titles=[TITLES.get(name, name.replace("_", " ")) for name in names],
-        means=[_shown(row, names, cells) for row in rows if row["class"] == MEAN],
-        classes=[_shown(row, names, cells) for row in rows if row["class"] != MEAN],
-        every_class=len({row["class"] for row in rows}) > 2 or any(row["contaminated"] for row in rows),
-        failed=[failure for cell in _first_of_each_class(cells) for failure in cell["failed"]],
-        galleries=_galleries(cells, folder),
+        means=[_shown(row, names, cells) for row in rows if row.is_mean],
+        classes=[_shown(row, names, cells) for row in rows if not row.is_mean],
+        every_class=len({row.class_name for row in rows}) > 2 or any(row.contaminated for row in rows),
+        failed=[failure for cell in _first_of_each_class(cells) for failure in cell.failed],
+        galleries=_galleries(cells, store),
         kinds=CASE_KINDS,
     )
     write_text(folder / FILE, page)
     return folder / FILE
 
 
-def _shown(
-    row: Mapping[str, Any], names: Sequence[str], cells: Sequence[Mapping[str, Any]]
-) -> dict[str, Any]:
-    """Return a row with its figures as text; an undefined one says why."""
-    group = [cell for cell in cells if cell["method"] == row["method"]
-             and cell["dataset"]["name"] == row["dataset"]]  # fmt: skip
-    own = [cell for cell in group if row["class"] in (MEAN, cell["class"])]
+def _shown(row: SummaryRow, names: Sequence[str], cells: Sequence[CellResult]) -> ShownRow:
+    group = [cell for cell in cells if (cell.method, cell.dataset.name) == (row.method, row.dataset)]
+    own = [cell for cell in group if row.is_mean or row.class_name == cell.class_name]
     reasons: dict[str, str] = {}
     for cell in own:
-        reasons |= cell["undefined"]
-    figures = [
-        f"{100 * row[name]:.1f}" if row.get(name) is not None else reasons.get(name, "") for name in names
-    ]
-    counted = [cell for cell in own if row["contaminated"] or not cell["contaminated_by"]]
-    return {**row, "figures": figures, "left_out": len(own) - len(counted)}
+        reasons |= cell.undefined
+    counted = [cell for cell in own if row.contaminated or not cell.contaminated_by]
+    return ShownRow(row, figures(row, names, reasons), len(own) - len(counted))
 
 
-def _first_of_each_class(cells: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def figures(row: SummaryRow, names: Sequence[str], reasons: dict[str, str]) -> list[str]:
+    """Return the figures of a row in per cent, or in the place of an undefined one its reason.
+
+    Args:
+        row: The row.
+        names: Names of the metrics.
+        reasons: Why a metric is undefined, by its name.
+    """
+    values = [(name, row.metrics.get(name)) for name in names]
+    return [reasons.get(name, "") if value is None else f"{100 * value:.1f}" for name, value in values]
+
+
+def _first_of_each_class(cells: Sequence[CellResult]) -> list[CellResult]:
     """Return one cell per class: an unreadable image is the same for every method."""
-    found: dict[tuple[str, str], Mapping[str, Any]] = {}
+    found: dict[tuple[str, str], CellResult] = {}
     for cell in cells:
-        found.setdefault((cell["dataset"]["name"], cell["class"]), cell)
+        found.setdefault((cell.dataset.name, cell.class_name), cell)
     return list(found.values())
 
 
-def _galleries(cells: Sequence[Mapping[str, Any]], folder: Path) -> list[dict[str, Any]]:
+def _galleries(cells: Sequence[CellResult], store: ResultStore) -> list[Gallery]:
     """Return the cases by dataset and method, each kind with its few, taken from the classes in turn."""
-    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    groups: dict[tuple[str, str], list[CellResult]] = {}
     for cell in cells:
-        groups.setdefault((cell["dataset"]["name"], cell["method"]), []).append(cell)
+        groups.setdefault((cell.dataset.name, cell.method), []).append(cell)
     return [
-        {
-            "dataset": dataset,
-            "method": method,
-            "cases": {
-                kind: [_case(case, folder) for case in _in_turn(members, kind)[:CASES_SHOWN]]
+        Gallery(
+            dataset,
+            method,
+            {
+                kind: [_case(case, store) for case in _in_turn(members, kind)[:CASES_SHOWN]]
                 for kind in CASE_KINDS
             },
-        }
+        )
         for (dataset, method), members in groups.items()
     ]
 
 
-def _in_turn(cells: Sequence[Mapping[str, Any]], kind: str) -> list[dict[str, Any]]:
+def _in_turn(cells: Sequence[CellResult], kind: CaseKind) -> list[CaseResult]:
     """Return the cells' cases of a kind: the first of every cell, then the second ones."""
-    lists = [[case for case in cell["cases"] if case["kind"] == kind] for cell in cells]
+    lists = [[case for case in cell.cases if case.kind == kind] for cell in cells]
     longest = max(map(len, lists), default=0)
     return [cases[place] for place in range(longest) for cases in lists if place < len(cases)]
 
 
-def _case(case: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def _case(case: CaseResult, store: ResultStore) -> ShownCase:
     pictures = {
-        name: "data:image/jpeg;base64," + base64.b64encode((folder / "cells" / file).read_bytes()).decode()
-        for name, file in case["pictures"].items()
-        if name != "truth" or case["masked"]
+        name: "data:image/jpeg;base64," + base64.b64encode(store.picture(file).read_bytes()).decode()
+        for name, file in case.pictures
+        if name != "truth" or case.masked
     }
-    return {**case, "name": Path(case["image"]).name, "pictures": pictures}
+    return ShownCase(case, Path(case.image).name, pictures)

@@ -5,15 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
 from zsad.data.reading import Loaded, Unreadable, read_batches
 from zsad.detect.passes import encode_together
-from zsad.evaluation.cells import Cell
 from zsad.evaluation.planning import Plan, Task
 from zsad.evaluation.recording import Recorder
+from zsad.evaluation.results import CellResult, Timings
 from zsad.evaluation.store import ResultStore
 from zsad.metrics.metric import Metric
 
@@ -28,7 +27,7 @@ class Progress:
         resumed: Whether the cells were there already.
     """
 
-    cells: tuple[dict[str, Any], ...]
+    cells: tuple[CellResult, ...]
     images: int
     resumed: bool = False
 
@@ -47,7 +46,7 @@ def run_plan(
     Raises:
         ZsadError: A method gave no number, or the folder cannot be written; finished cells stay.
     """
-    kept = {cell.key: found for cell in plan.cells if (found := store.finished(about(cell))) is not None}
+    kept = {cell.key: found for cell in plan.cells if (found := store.finished(cell.facts)) is not None}
     rest = plan.without(kept)
     done = plan.images - rest.images
     if kept:
@@ -60,7 +59,7 @@ def run_plan(
 
 def _run_task(
     task: Task, store: ResultStore, metrics: Mapping[str, Metric], workers: int
-) -> Iterator[tuple[int, tuple[dict[str, Any], ...]]]:
+) -> Iterator[tuple[int, tuple[CellResult, ...]]]:
     """Yield images done after every batch, and at the end the finished cells."""
     recorders = [Recorder(cell) for cell in task.cells]
     detectors = [cell.contestant.detector for cell in task.cells]
@@ -87,46 +86,23 @@ def _run_task(
                 recorder.add(own, readable)
         images += len(batch)
         yield images, ()
-    timings = {"encode_seconds": round(encode_seconds, 4), "methods_on_the_pass": len(detectors)}
     written = []
     for recorder in recorders:
         recorder.finish()
-        result = about(recorder.cell) | recorder.result(metrics)
-        result["timings"] = timings | {"score_seconds": result.pop("score_seconds"),
-                                       "wall_seconds": round(time.perf_counter() - begun, 4)}  # fmt: skip
-        display = recorder.cases.display
-        written.append(store.write_cell(result, recorder.rows(), recorder.cases.all(), display))
+        figures = recorder.figures(metrics)
+        timings = Timings(
+            encode_seconds=round(encode_seconds, 4),
+            methods_on_the_pass=len(detectors),
+            score_seconds=round(recorder.seconds, 4),
+            wall_seconds=round(time.perf_counter() - begun, 4),
+        )
+        cases = store.write_cases(recorder.cell.key, recorder.cases)
+        result = CellResult.of(recorder.cell.facts, figures, timings, cases)
+        store.write_cell(result, recorder.rows())
+        written.append(result)
     yield images, tuple(written)
 
 
 def _wait_for(device: torch.device) -> None:
     if device.type == "cuda":  # it computes on its own while this process goes on: times would mean nothing
         torch.cuda.synchronize(device)
-
-
-def about(cell: Cell) -> dict[str, Any]:
-    """Return what stands behind a cell's numbers, as plain data."""
-    contestant = cell.contestant
-    detector = contestant.detector
-    recipe, card = detector.recipe, detector.backbone.card
-    return {
-        "key": cell.key,
-        "method": contestant.method,
-        "recipe_hash": recipe.hash,
-        "setting": detector.setting,
-        "fidelity": recipe.fidelity,
-        "backbone": {"name": card.name, "sha256": detector.backbone.sha256, "trained_on": card.trained_on},
-        "weights": {
-            "name": contestant.weights,
-            "origin": contestant.weights_origin,
-            "sha256": contestant.weights_sha256,
-            "trained_on": {key: found.trained_on_words() for key, found in detector.cards.items()},
-        },
-        "dataset": {"name": cell.dataset.name, "manifest_hash": cell.dataset.manifest_hash},
-        "class": cell.class_name,
-        "contaminated_by": cell.contaminated_by,
-        "image_size": recipe.image_size,
-        "dtype": recipe.profile.dtype,
-        "shots": 0,
-        "seed": cell.rules.seed,
-    }

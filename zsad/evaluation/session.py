@@ -18,9 +18,10 @@ from zsad.errors import InputError
 from zsad.evaluation.cells import Contestant, Rules
 from zsad.evaluation.planning import Plan, make_plan
 from zsad.evaluation.report import write_report
+from zsad.evaluation.results import CellResult, DatasetInfo, Environment, MethodInfo, PluginInfo, RunInfo
 from zsad.evaluation.runner import Progress, run_plan
 from zsad.evaluation.store import ResultStore
-from zsad.evaluation.summary import summary_rows, write_summary
+from zsad.evaluation.summary import SummaryRow, summary_rows, write_summary
 from zsad.metrics.metric import Metric
 from zsad.plugin.host import Host
 from zsad.plugin.imports import load_object
@@ -54,9 +55,9 @@ class Evaluation:
         Args:
             options: What the user asked for, kept in run.json.
         """
-        finished: list[dict[str, Any]] = []
-        facts = self._facts(options)
-        self.store.write_run(facts | {"complete": False})
+        finished: list[CellResult] = []
+        info = self._info(options)
+        self.store.write_run(info)
         complete = False
         try:
             for step in run_plan(self.plan, self.store, self.metrics, workers=self.workers):
@@ -64,47 +65,36 @@ class Evaluation:
                 yield step
             complete = True
         finally:
-            self._conclude(finished, facts | {"complete": complete, "finished": _now()})
+            self._conclude(finished, info.model_copy(update={"complete": complete, "finished": _now()}))
 
-    def rows(self, finished: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    def rows(self, finished: Sequence[CellResult]) -> list[SummaryRow]:
         """Return the rows of the table, in the order of the plan."""
         order = {cell.key: place for place, cell in enumerate(self.plan.cells)}
         return summary_rows(
-            sorted(finished, key=lambda cell: order[cell["key"]]), contaminated=self.include_contaminated
+            sorted(finished, key=lambda cell: order[cell.key]), contaminated=self.include_contaminated
         )
 
-    def _conclude(self, finished: Sequence[Mapping[str, Any]], facts: dict[str, Any]) -> None:
-        keys = {cell["key"] for cell in finished}
+    def _conclude(self, finished: Sequence[CellResult], info: RunInfo) -> None:
+        keys = {cell.key for cell in finished}
         write_summary(self.store.folder, self.rows(finished))
         self.store.write_images([cell.key for cell in self.plan.cells if cell.key in keys])
-        self.store.write_run(facts)
+        self.store.write_run(info)
         write_report(self.store.folder)
 
-    def _facts(self, options: Mapping[str, Any]) -> dict[str, Any]:
+    def _info(self, options: Mapping[str, Any]) -> RunInfo:
         contestants = {cell.contestant.method: cell.contestant for cell in self.plan.cells}
-        return {
-            "started": _now(),
-            "options": dict(options),
-            "metrics": list(self.metrics),
-            "include_contaminated": self.include_contaminated,
-            "cells": [cell.key for cell in self.plan.cells],
-            "passes": self.plan.passes,
-            "methods": {
-                name: {
-                    "recipe": contestant.detector.recipe.as_dict(),
-                    "recipe_hash": contestant.detector.recipe.hash,
-                    "setting": contestant.detector.setting,
-                    "backbone": contestant.detector.backbone.card.name,
-                    "backbone_sha256": contestant.detector.backbone.sha256,
-                    "backbone_trained_on": contestant.detector.backbone.card.trained_on,
-                    "weights": contestant.weights,
-                    "weights_sha256": contestant.weights_sha256,
-                }
-                for name, contestant in contestants.items()
-            },
-            "datasets": {dataset.name: _dataset_facts(dataset) for dataset in self.datasets},
-            "environment": environment(),
-        }
+        return RunInfo(
+            started=_now(),
+            options=dict(options),
+            metrics=tuple(self.metrics),
+            include_contaminated=self.include_contaminated,
+            cells=tuple(cell.key for cell in self.plan.cells),
+            passes=self.plan.passes,
+            methods={name: _method_info(contestant) for name, contestant in contestants.items()},
+            datasets={dataset.name: _dataset_info(dataset) for dataset in self.datasets},
+            environment=environment(),
+            complete=False,
+        )
 
 
 def prepare(
@@ -144,28 +134,42 @@ def _metric(host: Host, name: str) -> Metric:
         raise InputError(f"--metrics {name}: {error}") from error
 
 
-def _dataset_facts(dataset: Dataset) -> dict[str, Any]:
-    return {"manifest_hash": dataset.manifest_hash, "images": len(dataset.images),
-            "classes": list(dataset.classes)}  # fmt: skip
+def _method_info(contestant: Contestant) -> MethodInfo:
+    info = contestant.info
+    return MethodInfo(
+        recipe=info.recipe,
+        recipe_hash=info.recipe_hash,
+        setting=info.setting,
+        backbone=info.backbone.name,
+        backbone_sha256=info.backbone.sha256,
+        backbone_trained_on=info.backbone.trained_on,
+        weights=contestant.weights,
+        weights_sha256=info.weights.sha256,
+    )
 
 
-def environment() -> dict[str, Any]:
+def _dataset_info(dataset: Dataset) -> DatasetInfo:
+    return DatasetInfo(
+        manifest_hash=dataset.manifest_hash, images=len(dataset.images), classes=tuple(dataset.classes)
+    )
+
+
+def environment() -> Environment:
     """Return what of this machine and installation can change numbers."""
     from zsad.plugin.host import get_host
 
-    plugins = [
-        {"name": record.qualified, "version": record.version, "status": record.status}
-        for record in get_host().plugins
-    ]
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "packages": {name: version(name) for name in PACKAGES},
-        "threads": torch.get_num_threads(),
-        "cuda": torch.version.cuda if torch.cuda.is_available() else None,
-        "command": shlex.join(["zsad", *sys.argv[1:]]),
-        "plugins": plugins,
-    }
+    return Environment(
+        python=platform.python_version(),
+        platform=platform.platform(),
+        packages={name: version(name) for name in PACKAGES},
+        threads=torch.get_num_threads(),
+        cuda=torch.version.cuda if torch.cuda.is_available() else None,
+        command=shlex.join(["zsad", *sys.argv[1:]]),
+        plugins=tuple(
+            PluginInfo(name=record.qualified, version=record.version, status=record.status)
+            for record in get_host().plugins
+        ),
+    )
 
 
 def _now() -> str:

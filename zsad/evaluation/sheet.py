@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
+from zsad.data.images import read_image
+from zsad.evaluation.results import CasePictures
 from zsad.evaluation.store import ResultStore
 from zsad.files import write_png
 
 FILE = "pictures.png"
-PANELS = ("image", "truth", "overlay")
 COLUMNS = 2
 GAP = 6
 
@@ -29,10 +29,10 @@ def write_sheet(folder: Path, method: str) -> Path:
     Raises:
         InputError: The folder holds no evaluation.
     """
-    _, cells = ResultStore(folder).read_results()
-    cases = [case for cell in cells if cell["method"] == method
-             for case in cell["cases"] if case["kind"] == "best"]  # fmt: skip
-    strips = [_strip(folder / "cells", case["pictures"]) for case in cases]
+    store = ResultStore(folder)
+    _, cells = store.read_results()
+    cases = [case for cell in cells if cell.method == method for case in cell.cases if case.kind == "best"]
+    strips = [_strip(store, case.pictures) for case in cases]
     rows = [_side_by_side(strips[low : low + COLUMNS]) for low in range(0, len(strips), COLUMNS)]
     widest = max((row.shape[1] for row in rows), default=1)
     padded = [_padded(row, GAP, widest - row.shape[1]) for row in rows]
@@ -41,8 +41,9 @@ def write_sheet(folder: Path, method: str) -> Path:
     return folder / FILE
 
 
-def _strip(folder: Path, pictures: dict[str, str]) -> np.ndarray:
-    return _side_by_side([np.asarray(Image.open(folder / pictures[name]).convert("RGB")) for name in PANELS])
+def _strip(store: ResultStore, pictures: CasePictures) -> np.ndarray:
+    shown = (pictures.image, pictures.truth, pictures.overlay)
+    return _side_by_side([read_image(store.picture(name)) for name in shown])
 
 
 def _side_by_side(pictures: list[np.ndarray]) -> np.ndarray:

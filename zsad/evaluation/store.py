@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from zsad.errors import InputError
-from zsad.evaluation.cases import Case, write_case
-from zsad.files import atomic_write, check_writable, write_json
-from zsad.recipe.recipes import Display
+from zsad.evaluation.cases import Cases, write_case
+from zsad.evaluation.formats import MEND, read_cell, read_run, write_result
+from zsad.evaluation.results import CaseResult, CellFacts, CellResult, ImageRow, RunInfo
+from zsad.files import atomic_write, check_writable
 
 LEFT_OVER = re.compile(r"\.[0-9a-f]{16}\.tmp")
 """Names of the temporary files of :func:`zsad.files.atomic_write`."""
@@ -37,7 +36,7 @@ IMAGE_COLUMNS = pa.schema(
         ("error", pa.string()),
     ]
 )
-"""Columns of per_image.parquet; ``pixel_auroc`` is that within the one image."""
+"""Columns of per_image.parquet, see :class:`zsad.evaluation.results.ImageRow`."""
 
 
 class ResultStore:
@@ -59,13 +58,16 @@ class ResultStore:
         """Make the folder ready.
 
         Raises:
-            InputError: It holds a run already and ``resume`` is not set.
+            InputError: It holds a run already and ``resume`` is not set, or one that cannot be resumed.
             ZsadError: It cannot be written to.
         """
-        if self.holds_a_run and not resume:
-            raise InputError(
-                f"--out {self.folder} holds a run already; add --resume to finish it, or name another folder"
-            )
+        if self.holds_a_run:
+            if not resume:
+                raise InputError(
+                    f"--out {self.folder} holds a run already; add --resume to finish it, or name another "
+                    "folder"
+                )
+            self.read_run()  # what is not ours, or of a newer zsad, is not overwritten
         check_writable(self.folder / CELLS)
         for left_over in self._left_overs():
             left_over.unlink(missing_ok=True)
@@ -76,90 +78,120 @@ class ResultStore:
         found = [*self.folder.glob(".*.tmp"), *cells.glob(".*.tmp"), *cells.glob("*/.*.tmp")]
         return [path for path in found if LEFT_OVER.fullmatch(path.name)]
 
-    def write_run(self, facts: dict[str, Any]) -> None:
+    def write_run(self, run: RunInfo) -> None:
         """Write run.json."""
-        write_json(self.folder / RUN, facts)
+        write_result(self.folder / RUN, run)
 
-    def read_run(self) -> dict[str, Any]:
+    def read_run(self) -> RunInfo:
         """Return run.json.
 
         Raises:
-            InputError: The folder holds no run.
+            InputError: The folder holds no run, or it is not readable.
         """
-        found: dict[str, Any] = _read_json(self.folder / RUN)
-        return found
+        return read_run(self.folder / RUN)
 
-    def read_results(self) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    def read_results(self) -> tuple[RunInfo, list[CellResult]]:
         """Return run.json and the finished cells of its plan, in order.
 
         Raises:
-            InputError: The folder holds no run.
+            InputError: The folder holds no run, or some of it is not readable.
         """
         run = self.read_run()
-        return run, [found for key in run["cells"] if (found := self.read_cell(key)) is not None]
+        return run, [found for key in run.cells if (found := self.read_cell(key)) is not None]
 
-    def read_cell(self, key: str) -> dict[str, Any] | None:
-        """Return a cell's result, or None where it is not finished."""
+    def read_cell(self, key: str) -> CellResult | None:
+        """Return a cell's result, or None where it is not finished.
+
+        Raises:
+            InputError: It is not readable.
+        """
         path = self._path(key)
-        return _read_json(path) if path.is_file() else None
+        return read_cell(path) if path.is_file() else None
 
-    def finished(self, about: Mapping[str, Any]) -> dict[str, Any] | None:
+    def finished(self, facts: CellFacts) -> CellResult | None:
         """Return a cell's result, or None where it has to run: it is not there, or some images failed.
 
         Args:
-            about: What stands behind the cell. Names and cards of the same weights may have changed since it
+            facts: What stands behind the cell. Names and cards of the same weights may have changed since it
                 was written: then its file says what is true now.
+
+        Raises:
+            InputError: It is not readable.
         """
-        path = self._path(about["key"])
-        found = self.read_cell(about["key"])
-        if found is None or found["n_failed"] or not path.with_suffix(".parquet").is_file():
+        path = self._path(facts.key)
+        found = self.read_cell(facts.key)
+        if found is None or found.n_failed or not path.with_suffix(".parquet").is_file():
             return None
-        renewed = found | dict(about)
+        renewed = found.renewed(facts)
         if renewed != found:
-            write_json(path, renewed)
+            write_result(path, renewed)
         return renewed
 
-    def write_cell(
-        self, result: dict[str, Any], rows: Sequence[dict[str, Any]], cases: Iterable[Case], display: Display
-    ) -> dict[str, Any]:
-        """Write a finished cell, its JSON last: it stands for the whole.
+    def write_cases(self, key: str, cases: Cases) -> tuple[CaseResult, ...]:
+        """Write the pictures of a cell's cases."""
+        folder = self._path(key).with_suffix("")
+        numbered = enumerate(cases.all(), start=1)
+        return tuple(write_case(case, cases.display, folder, number) for number, case in numbered)
 
-        Returns:
-            The cell as it was written, with its cases.
-        """
-        path = self._path(result["key"])
-        pictures = path.with_suffix("")
-        shown = [write_case(case, display, pictures, number) for number, case in enumerate(cases, start=1)]
-        common = {"cell": result["key"], "method": result["method"], "backbone": result["backbone"]["name"],
-                  "dataset": result["dataset"]["name"], "class": result["class"]}  # fmt: skip
-        _write_table(path.with_suffix(".parquet"), [common | row for row in rows])
-        written = result | {"cases": shown}
-        write_json(path, written)
-        return written
+    def write_cell(self, result: CellResult, rows: Sequence[ImageRow]) -> None:
+        """Write a finished cell whose pictures are there, its JSON last: it stands for the whole."""
+        path = self._path(result.key)
+        table = pa.Table.from_pylist([row.plain() for row in rows], schema=IMAGE_COLUMNS)
+        _write_table(path.with_suffix(".parquet"), table)
+        write_result(path, result)
 
     def write_images(self, keys: Sequence[str]) -> None:
-        """Join the rows of the cells into per_image.parquet."""
-        tables = [pq.read_table(self._path(key).with_suffix(".parquet")) for key in keys]
-        _write(self.folder / ROWS, pa.concat_tables(tables) if tables else IMAGE_COLUMNS.empty_table())
+        """Join the rows of the cells into per_image.parquet.
+
+        Raises:
+            InputError: Rows of a cell are not readable.
+        """
+        tables = [_read_table(self._path(key).with_suffix(".parquet")) for key in keys]
+        _write_table(self.folder / ROWS, pa.concat_tables(tables) if tables else IMAGE_COLUMNS.empty_table())
+
+    def read_images(self) -> list[ImageRow]:
+        """Return the rows of per_image.parquet, none where it is not there.
+
+        Raises:
+            InputError: It is not readable.
+        """
+        path = self.folder / ROWS
+        if not path.is_file():
+            return []
+        return [ImageRow.model_validate(row) for row in _read_table(path).to_pylist()]
+
+    def picture(self, name: str) -> Path:
+        """Return the file of a picture that a cell names.
+
+        Raises:
+            InputError: It is not in the folder of the cells, or gone.
+        """
+        cells = (self.folder / CELLS).resolve()
+        path = (cells / name).resolve()
+        if not path.is_relative_to(cells):
+            raise InputError(f"a cell in {cells} names a picture outside of its folder, {name}")
+        if not path.is_file():
+            raise InputError(
+                f"cannot read {path}: the picture is gone; delete {path.parent}.json and evaluate with "
+                "--resume"
+            )
+        return path
 
     def _path(self, key: str) -> Path:
         return self.folder / CELLS / f"{key}.json"
 
 
-def _read_json(path: Path) -> Any:
+def _read_table(path: Path) -> pa.Table:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(f"there is no {path}; name the folder that 'zsad eval' wrote") from error
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} is not readable: {error}; delete it and evaluate with --resume") from error
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"{path} is damaged, or not of 'zsad eval' ({error}); {MEND}") from error
+    if table.schema != IMAGE_COLUMNS:
+        raise InputError(f"{path} is damaged, or not of 'zsad eval' (it has other columns); {MEND}")
+    return table
 
 
-def _write_table(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    _write(path, pa.Table.from_pylist(list(rows), schema=IMAGE_COLUMNS))
-
-
-def _write(path: Path, table: pa.Table) -> None:
+def _write_table(path: Path, table: pa.Table) -> None:
     # Through memory: pyarrow would hide why a write failed.
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink)

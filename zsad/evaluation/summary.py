@@ -4,32 +4,77 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from zsad.detect.provenance import Record
+from zsad.evaluation.results import CellResult, ClassName
 from zsad.files import write_text
 
 FILE = "summary.csv"
 MEAN = "mean"
 """The ``class`` of a mean row."""
 
-COLUMNS = (
-    "method",
-    "backbone",
-    "weights",
-    "weights_origin",
-    "dataset",
-    "class",
-    "setting",
-    "fidelity",
-    "contaminated",
-    "image_size",
-    "shots",
-    "seed",
-    "recipe_hash",
-    "n_normal",
-    "n_anomalous",
+
+class SummaryRow(Record):
+    """A line of the table. In a mean, what its classes do not share is None.
+
+    Attributes:
+        method: Name of the method.
+        backbone: Name of the backbone.
+        weights: What the user named as weights, ``embedded`` for those that a plugin ships, or empty.
+        weights_origin: ``authors``, ``own``, ``none``, or several of them joined by a plus sign.
+        dataset: Name of the dataset.
+        class_name: The class, or ``mean``; ``class`` in files.
+        setting: The three axes of the setting.
+        fidelity: What the method's numbers agree with.
+        contaminated: Whether images that count here were seen in training.
+        image_size: Side of the square input in pixels.
+        shots: Reference images.
+        seed: Seed of everything random.
+        recipe_hash: Hash of the resolved recipe.
+        n_normal: Normal images that count.
+        n_anomalous: Anomalous images that count.
+        metrics: Value of each metric by name, 0..1, or None where it is undefined.
+    """
+
+    method: str
+    backbone: str
+    weights: str
+    weights_origin: str | None
+    dataset: str
+    class_name: ClassName
+    setting: str | None
+    fidelity: str | None
+    contaminated: bool
+    image_size: int | None
+    shots: int | None
+    seed: int | None
+    recipe_hash: str | None
+    n_normal: int
+    n_anomalous: int
+    metrics: dict[str, float | None]
+
+    @property
+    def is_mean(self) -> bool:
+        """Whether it is the mean of a method's classes on a dataset."""
+        return self.class_name == MEAN
+
+    @property
+    def group(self) -> tuple[str, str, str, str]:
+        """What the rows of one mean have in common."""
+        return self.method, self.backbone, self.weights, self.dataset
+
+    def columns(self) -> dict[str, Any]:
+        """Return the row as ``summary.csv`` and ``--json`` have it, a column per metric."""
+        columns = self.plain()
+        metrics: dict[str, float | None] = columns.pop("metrics")
+        return columns | metrics
+
+
+COLUMNS = tuple(
+    field.serialization_alias or name for name, field in SummaryRow.model_fields.items() if name != "metrics"
 )
 STANDARD_METRICS = (
     "image_auroc",
@@ -42,80 +87,84 @@ STANDARD_METRICS = (
 )
 """Their columns are always there; further metrics follow."""
 
-GROUP = ("method", "backbone", "weights", "dataset")
 
-
-def summary_rows(cells: Sequence[Mapping[str, Any]], *, contaminated: bool = False) -> list[dict[str, Any]]:
+def summary_rows(cells: Sequence[CellResult], *, contaminated: bool = False) -> list[SummaryRow]:
     """Return the rows of the table, cells in the order given, each group followed by its mean.
 
     Args:
         cells: Finished cells.
         contaminated: Whether cells whose images were seen in training count in means.
     """
-    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    groups: dict[tuple[str, ...], list[SummaryRow]] = {}
     for cell in cells:
         row = cell_row(cell)
-        groups.setdefault(tuple(row[name] for name in GROUP), []).append(row)
+        groups.setdefault(row.group, []).append(row)
     rows = []
     for members in groups.values():
         rows += [*members, mean_row(members, contaminated=contaminated)]
     return rows
 
 
-def cell_row(cell: Mapping[str, Any]) -> dict[str, Any]:
+def cell_row(cell: CellResult) -> SummaryRow:
     """Return a finished cell as a row."""
-    return {
-        "method": cell["method"],
-        "backbone": cell["backbone"]["name"],
-        "weights": cell["weights"]["name"],
-        "weights_origin": cell["weights"]["origin"],
-        "dataset": cell["dataset"]["name"],
-        "class": cell["class"],
-        "setting": cell["setting"],
-        "fidelity": cell["fidelity"],
-        "contaminated": bool(cell["contaminated_by"]),
-        "image_size": cell["image_size"],
-        "shots": cell["shots"],
-        "seed": cell["seed"],
-        "recipe_hash": cell["recipe_hash"],
-        "n_normal": cell["n_normal"],
-        "n_anomalous": cell["n_anomalous"],
-    } | dict(cell["metrics"])
+    return SummaryRow(
+        method=cell.method,
+        backbone=cell.backbone.name,
+        weights=cell.weights.name,
+        weights_origin=cell.weights.origin,
+        dataset=cell.dataset.name,
+        class_name=cell.class_name,
+        setting=cell.setting,
+        fidelity=cell.fidelity,
+        contaminated=bool(cell.contaminated_by),
+        image_size=cell.image_size,
+        shots=cell.shots,
+        seed=cell.seed,
+        recipe_hash=cell.recipe_hash,
+        n_normal=cell.n_normal,
+        n_anomalous=cell.n_anomalous,
+        metrics=cell.metrics,
+    )
 
 
-def mean_row(rows: Sequence[Mapping[str, Any]], *, contaminated: bool) -> dict[str, Any]:
+def mean_row(rows: Sequence[SummaryRow], *, contaminated: bool) -> SummaryRow:
     """Return the unweighted mean of a group's classes; a figure that no class defines stays empty."""
-    kept = [row for row in rows if contaminated or not row["contaminated"]]
+    kept = [row for row in rows if contaminated or not row.contaminated]
+    first = rows[0]
     shared = {
-        name: rows[0][name] if all(row[name] == rows[0][name] for row in rows) else None
-        for name in ("setting", "fidelity", "image_size", "shots", "seed", "recipe_hash", "weights_origin")
+        name: value if all(getattr(row, name) == value for row in rows) else None
+        for name, value in first
+        if name in ("setting", "fidelity", "image_size", "shots", "seed", "recipe_hash", "weights_origin")
     }
-    mean: dict[str, Any] = {name: rows[0][name] for name in GROUP} | shared
-    mean |= {
-        "class": MEAN,
-        "contaminated": any(row["contaminated"] for row in kept),
-        "n_normal": sum(row["n_normal"] for row in kept),
-        "n_anomalous": sum(row["n_anomalous"] for row in kept),
-    }
+    metrics: dict[str, float | None] = {}
     for name in metric_names(rows):
-        values = [row[name] for row in kept if row.get(name) is not None]
-        mean[name] = sum(values) / len(values) if values else None
-    return mean
+        values = [value for row in kept if (value := row.metrics.get(name)) is not None]
+        metrics[name] = sum(values) / len(values) if values else None
+    return first.model_copy(
+        update={
+            **shared,
+            "class_name": MEAN,
+            "contaminated": any(row.contaminated for row in kept),
+            "n_normal": sum(row.n_normal for row in kept),
+            "n_anomalous": sum(row.n_anomalous for row in kept),
+            "metrics": metrics,
+        }
+    )
 
 
-def metric_names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def metric_names(rows: Sequence[SummaryRow]) -> list[str]:
     """Return the columns of figures: the standard ones, then any further ones in order of appearance."""
-    further = [name for row in rows for name in row if name not in (*COLUMNS, *STANDARD_METRICS)]
+    further = [name for row in rows for name in row.metrics if name not in STANDARD_METRICS]
     return [*STANDARD_METRICS, *dict.fromkeys(further)]
 
 
-def write_summary(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+def write_summary(folder: Path, rows: Sequence[SummaryRow]) -> None:
     """Write summary.csv: fractions 0..1 in full precision, empty where undefined."""
     stream = io.StringIO()
     writer = csv.DictWriter(stream, [*COLUMNS, *metric_names(rows)], restval="", lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        writer.writerow({name: _text(value) for name, value in row.items()})
+        writer.writerow({name: _text(value) for name, value in row.columns().items()})
     write_text(folder / FILE, stream.getvalue())
 
 

@@ -171,10 +171,10 @@ def _rows(shown: Comparison) -> list[list[str]]:
             label,
             f"{answer.score:.4f}",
             f"{answer.display.low:g} to {answer.display.high:g}",
-            answer.facts["setting"],
-            answer.facts["fidelity"],
+            answer.info.setting,
+            answer.info.fidelity,
             "; ".join(
-                f"{part}: {card['trained_on']}" for part, card in answer.facts["weights"].items()
+                f"{part}: {found.trained_on}" for part, found in answer.info.weights.parts.items()
             ) or "nothing learned",
             f"{1000 * answer.seconds:.0f}",
         ]

@@ -64,8 +64,8 @@ class InspectTab:
             shown,
             map_picture(shown.view_map, shown.display),
             markup.colour_bar(shown.display),
-            markup.summary(shown.facts),
-            shown.facts,
+            markup.summary(shown.answer, shown.passes, shown.seconds),
+            shown.facts(),
             *self._at(shown, middle(shown.display)),
         )
 

@@ -1,0 +1,97 @@
+"""The files of results: ``run.json`` and ``cells/KEY.json`` are read and written here and nowhere else.
+
+A file says its format; the first ones did not, and are of format 0. Every format that was ever written stays
+readable: whoever adds, renames or removes a field counts ``FORMAT`` up, upgrades the former format here, and
+adds a folder of the new one to ``tests/evaluation/fixtures``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from zsad.detect.provenance import Record
+from zsad.errors import InputError
+from zsad.evaluation.results import FORMAT, CellResult, RunInfo
+from zsad.files import write_json
+
+Model = TypeVar("Model", bound=Record)
+MEND = "delete it and evaluate with --resume"
+
+
+def read_cell(path: Path) -> CellResult:
+    """Read ``cells/KEY.json`` of any format.
+
+    Raises:
+        InputError: It is not readable, not of ``zsad eval``, or of a newer zsad.
+    """
+    found = _read(path, CellResult, _cell)
+    if found.key != path.stem:
+        raise InputError(f"{path} is damaged: it holds the cell {found.key}; {MEND}")
+    return found
+
+
+def read_run(path: Path) -> RunInfo:
+    """Read ``run.json`` of any format.
+
+    Raises:
+        InputError: It is not there, not readable, not of ``zsad eval``, or of a newer zsad.
+    """
+    return _read(path, RunInfo, _run)
+
+
+def write_result(path: Path, result: CellResult | RunInfo) -> None:
+    """Write a file of the present format.
+
+    Raises:
+        ZsadError: As :func:`zsad.files.atomic_write`.
+    """
+    write_json(path, {"format": result.format, **result.plain()})
+
+
+def _read(path: Path, model: type[Model], upgraded: Callable[[dict[str, Any]], dict[str, Any]]) -> Model:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"there is no {path}; name the folder that 'zsad eval' wrote") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not readable: {error}; {MEND}") from error
+    if isinstance(found, dict):
+        number = found.get("format", 0)
+        if isinstance(number, int) and number > FORMAT:
+            raise InputError(
+                f"{path} was written by a newer zsad, in format {number}, and this one reads up to {FORMAT}; "
+                "update zsad, or evaluate into another folder"
+            )
+        found = upgraded(found)
+    try:
+        return model.model_validate(found)
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        where = ".".join(map(str, problem["loc"]))
+        raise InputError(
+            f"{path} is damaged, or not of 'zsad eval' ({f'{where}: ' if where else ''}{problem['msg']}); "
+            f"{MEND}"
+        ) from error
+
+
+def _cell(found: dict[str, Any]) -> dict[str, Any]:
+    """Return a cell's data in the present format; what is damaged stays so for the model to name."""
+    if "format" in found:
+        return found
+    match found.get("weights"):  # format 0 said of each part only what it was trained on
+        case {"trained_on": dict(words), **others}:
+            parts = {
+                part: {"origin": None, "trained_on": said, "source": None} for part, said in words.items()
+            }
+            found = found | {"weights": {**others, "parts": parts}}
+    return found | {"format": FORMAT}
+
+
+def _run(found: dict[str, Any]) -> dict[str, Any]:
+    """Return a run's data in the present format, which added nothing but its number."""
+    return {"format": FORMAT, **found}
