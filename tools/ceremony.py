@@ -1,51 +1,53 @@
 """How much of a method's plugin is the method: ``python -m tools.ceremony [FOLDER]``.
 
-Counts statements of Python (docstrings aside) below a folder of plugins. Not mathematics are: hook modules,
-option models, importers of checkpoints; and elsewhere imports, factories, assertions, refusals of what does not
-fit, fields of dataclasses, and lines that do no more than keep an option or an attribute. Everything else counts
-as the method's mathematics, its function and class headers included.
+Counts lines of code, as ruff formats them, without blank lines, comments and docstrings. Not mathematics are hook
+modules, option models and importers of checkpoints; and elsewhere imports, ``build`` functions, assertions,
+refusals of what does not fit, fields of dataclasses, and lines that only keep an option or an attribute.
 """
 
 from __future__ import annotations
 
 import ast
 import sys
-from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 DECLARATIONS = {"__init__.py", "options.py", "convert.py"}
 """Files that hold no mathematics."""
 
 
-def statements(source: str, *, declarations: bool) -> Counter[bool]:
-    """Count statements by whether they are mathematics.
+def counted(source: str, *, declarations: bool = False) -> tuple[int, int]:
+    """Return the lines of Python code that are not mathematics, and those that are.
 
     Args:
-        source: Python code.
-        declarations: Whether the whole file declares and imports only.
+        source: The code.
+        declarations: Whether nothing in it is.
     """
-    counts: Counter[bool] = Counter()
-    for node in ast.parse(source).body:
-        _count(node, counts, ceremony=declarations)
-    return counts
+    tree = ast.parse(source)
+    docstrings = {
+        line
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)
+    }
+    code = {
+        number
+        for number, line in enumerate(source.splitlines(), 1)
+        if line.strip() and not line.strip().startswith("#") and number not in docstrings
+    }
+    ceremony = code if declarations else code & set(_ceremony(tree.body, ""))
+    return len(ceremony), len(code - ceremony)
 
 
-def _count(node: ast.stmt, counts: Counter[bool], *, ceremony: bool, inside: str = "") -> None:
-    if (
-        isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Constant)
-        and isinstance(node.value.value, str)
-    ):
-        return  # a docstring
-    own = ceremony or _is_ceremony(node, inside)
-    counts[not own] += 1
-    whole = ceremony or (isinstance(node, ast.FunctionDef) and node.name.startswith("build"))
-    whole = whole or (isinstance(node, ast.If) and own)
-    name = type(node).__name__ if isinstance(node, ast.ClassDef) else getattr(node, "name", inside)
-    for field in ("body", "orelse", "finalbody", "handlers"):
-        for child in getattr(node, field, ()):
-            for statement in child.body if isinstance(child, ast.ExceptHandler) else [child]:
-                _count(statement, counts, ceremony=whole, inside=name)
+def _ceremony(body: list[ast.stmt], inside: str) -> Iterator[int]:
+    """Yield the numbers of lines that are not mathematics; ``inside`` is a function's name or "class"."""
+    for node in body:
+        if _is_ceremony(node, inside):
+            yield from range(node.lineno, (node.end_lineno or node.lineno) + 1)
+            continue
+        name = "class" if isinstance(node, ast.ClassDef) else getattr(node, "name", inside)
+        for field in ("body", "orelse", "finalbody"):
+            yield from _ceremony(getattr(node, field, []), name)
 
 
 def _is_ceremony(node: ast.stmt, inside: str) -> bool:
@@ -54,14 +56,10 @@ def _is_ceremony(node: ast.stmt, inside: str) -> bool:
     if isinstance(node, ast.FunctionDef):
         return node.name.startswith("build")
     if isinstance(node, ast.If):  # a refusal
-        return all(isinstance(child, (ast.Raise, ast.Assign)) for child in node.body) and any(
-            isinstance(child, ast.Raise) for child in node.body
-        )
-    if inside == "ClassDef":
+        return isinstance(node.body[-1], ast.Raise) and not node.orelse
+    if inside == "class":
         return isinstance(node, (ast.AnnAssign, ast.Assign))
-    if inside == "__init__":
-        return _keeps(node)
-    return False
+    return inside == "__init__" and _keeps(node)
 
 
 def _keeps(node: ast.stmt) -> bool:
@@ -81,13 +79,12 @@ def _plain(value: ast.expr) -> bool:
 
 
 def table(folder: Path) -> list[tuple[str, int, int]]:
-    """Return name, statements that are not mathematics, and those that are, for every plugin in a folder."""
+    """Return name, lines that are not mathematics, and those that are, for every method's plugin in a folder."""
     rows = []
     for plugin in sorted(path for path in folder.iterdir() if (path / "recipe.yaml").is_file()):
-        counts: Counter[bool] = Counter()
-        for file in sorted(plugin.rglob("*.py")):
-            counts += statements(file.read_text(encoding="utf-8"), declarations=file.name in DECLARATIONS)
-        rows.append((plugin.name, counts[False], counts[True]))
+        files = sorted(plugin.rglob("*.py"))
+        each = [counted(file.read_text("utf-8"), declarations=file.name in DECLARATIONS) for file in files]
+        rows.append((plugin.name, sum(other for other, _ in each), sum(own for _, own in each)))
     return rows
 
 
@@ -96,8 +93,8 @@ def main() -> None:
     rows = table(Path(sys.argv[1] if len(sys.argv) > 1 else "plugins/zsad_plugins"))
     rows.append(("all", sum(row[1] for row in rows), sum(row[2] for row in rows)))
     print(f"{'method':<16}{'not mathematics':>16}{'mathematics':>13}{'share':>8}")
-    for name, other, mathematics in rows:
-        print(f"{name:<16}{other:>16}{mathematics:>13}{mathematics / (other + mathematics):>8.0%}")
+    for name, other, own in rows:
+        print(f"{name:<16}{other:>16}{own:>13}{own / (other + own):>8.0%}")
 
 
 if __name__ == "__main__":
