@@ -1,7 +1,7 @@
 """How much of a method's plugin is the method: ``python -m tools.ceremony [FOLDER]``.
 
-Counts lines of code, as ruff formats them, without blank lines, comments and docstrings. Not mathematics are hook
-modules, option models and importers of checkpoints; and elsewhere imports, ``build`` functions, assertions,
+Counts lines of code, as ruff formats them, without blank lines, comments and docstrings. Not mathematics are
+hook modules, option models and importers of checkpoints; elsewhere imports, ``build`` functions, assertions,
 refusals of what does not fit, fields of dataclasses, and lines that only keep an option or an attribute.
 """
 
@@ -79,7 +79,7 @@ def _plain(value: ast.expr) -> bool:
 
 
 def table(folder: Path) -> list[tuple[str, int, int]]:
-    """Return name, lines that are not mathematics, and those that are, for every method's plugin in a folder."""
+    """Return name, lines that are not mathematics, and those that are, for every method in a folder."""
     rows = []
     for plugin in sorted(path for path in folder.iterdir() if (path / "recipe.yaml").is_file()):
         files = sorted(plugin.rglob("*.py"))
