@@ -14,13 +14,13 @@ zsad_api = 1
 def zsad_parts() -> Iterator[PartSpec]:
     """Yield the prompts of both towers, the projections and the fusion."""
     # fmt: off
-    yield PartSpec("adaclip.visual_prompts", "attention_refiner", ".visual_prompts:VisualPrompts",
+    yield PartSpec("adaclip.visual_prompts", "attention_refiner", ".hybrid:VisualPrompts",
                    "learned tokens behind the patches, shifted by the image feature of a pass without them",
                    options=".options:VisualPromptOptions", requires={"cls_token"}, learnable=True)
     yield PartSpec("adaclip.projections", "feature_adapter", ".projections:Projections",
                    "a learned linear layer per tap and one for the image feature, to the joint space",
                    requires={"tokens:raw", "cls_token"}, provides={"tokens:joint"}, learnable=True)
-    yield PartSpec("adaclip.text_prompts", "prompt_conditioner", ".text_prompts:TextPrompts",
+    yield PartSpec("adaclip.text_prompts", "prompt_conditioner", ".hybrid:TextPrompts",
                    "deep text prompts, shifted by each image's own feature",
                    options=".options:TextPromptOptions", requires={"cls_token"}, learnable=True)
     yield PartSpec("adaclip.semantic_fusion", "scorer", ".fusion:SemanticFusion",

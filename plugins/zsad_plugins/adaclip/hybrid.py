@@ -1,11 +1,21 @@
-"""Hybrid prompts: P_b = S_b + G(g), static tokens per block plus tokens of the image."""
+"""Hybrid prompts of both towers: P_b = S_b + G(g), static tokens per block plus tokens of the image."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-from zsad_plugins.adaclip.options import PromptOptions
+from zsad.errors import InputError
+from zsad.parts import BuildContext
+from zsad.streams import InjectedTokens, VisionRequest, tap_requests
+from zsad.values import DeepPrompts, Features, Prompts
+from zsad_plugins.adaclip.options import PromptOptions, TextPromptOptions, VisualPromptOptions
+
+FIRST_BLOCK, POSITION = 2, 1
+"""Deep prompts replace the states behind the start token, from the input of the second text block on."""
 
 INITIAL_DEVIATION = 0.02
 """Standard deviation of freshly drawn static tokens, as in the published code."""
@@ -44,3 +54,58 @@ class HybridPrompts(nn.Module):
         """Return the tokens of every block, [blocks, B, length, D], for image features [B, C]."""
         dynamic = self.dynamic(image_feature).expand(self.blocks, -1, -1, -1)
         return dynamic if self.static is None else dynamic + self.static[:, None].to(dynamic.dtype)
+
+
+class VisualPrompts(nn.Module):
+    """Appends tokens at block 1, replaces them at the next blocks, and reads the taps without them.
+
+    Attributes:
+        prompts: The tokens.
+        rounded: Whether tokens are rounded to float16, as the text profile says of deep prompts; the
+            published code does so in both towers.
+    """
+
+    def __init__(self, options: VisualPromptOptions, context: BuildContext) -> None:
+        super().__init__()
+        blocks = options.blocks.resolve(context.depth)
+        self.prompts = HybridPrompts(options, blocks, context.vision_width, context.embed_dim)
+        self.rounded = context.text_view is not None and context.text_view.rounds_deep_prompts
+        self._request = VisionRequest(tap_requests(context.taps, context.stage, name="prompted"))
+
+    def request(self) -> VisionRequest:
+        """Return the taps of the ordinary stream, in which the tokens take part."""
+        return self._request
+
+    def inject(self, prepass: Features) -> InjectedTokens:
+        """Return the tokens [blocks, B, length, D] for the image features of the plain pass."""
+        tokens: Tensor = self.prompts(prepass.image_feature)
+        return InjectedTokens(tokens.half().to(tokens.dtype) if self.rounded else tokens)
+
+
+class TextPrompts(nn.Module):
+    """Replaces states of every sentence by tokens that differ per image, and any deep prompts it had.
+
+    Attributes:
+        prompts: The tokens.
+    """
+
+    def __init__(self, options: TextPromptOptions, context: BuildContext) -> None:
+        """Draw the tokens.
+
+        Raises:
+            InputError: The text tower has a single block, so that no deep prompt has a place.
+        """
+        super().__init__()
+        text = context.text
+        blocks = min(options.deep_blocks.resolve(text.depth), text.depth - 1)
+        if blocks < 1:
+            raise InputError(
+                f"deep prompts start at block {FIRST_BLOCK}, but the text tower has {text.depth}"
+            )
+        self.prompts = HybridPrompts(options, blocks, text.width, context.embed_dim)
+
+    def forward(self, prompts: Prompts, features: Features) -> tuple[Prompts, Mapping[str, Tensor]]:
+        """Return the prompts with deep tokens [B, 1, length, D] per block."""
+        tokens: Tensor = self.prompts(features.plain_image_feature)
+        deep = DeepPrompts(tuple(tokens[:, :, None].unbind()), FIRST_BLOCK, POSITION)
+        return replace(prompts, deep=deep), {}
