@@ -54,7 +54,8 @@ class TowerText:
 
     def embed(self, ids: Tensor) -> Tensor:
         """Return the token embeddings [..., D] of ids [...], without position embedding."""
-        return self._tower.embed(ids).detach()
+        # The embedding of a single id would be a view of the table.
+        return self._tower.embed(ids).detach().clone()
 
     def end_positions(self, ids: Tensor) -> Tensor:
         """Return [n], where the feature of each sequence of ids [n, L] is read."""
