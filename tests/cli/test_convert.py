@@ -51,7 +51,7 @@ def test_converts_and_predict_loads(zsad, tiny, photo, authors_file, tmp_path) -
     assert refused.code == 2 and "'quick_gelu'" in refused.sentence and "profile=official" in refused.sentence
     report = json.loads(zsad(*words, "--set", "profile=official").out)
     assert report["setting"] == "auxiliary-trained / inductive / zero-shot"
-    assert report["weights"]["prompt_learner"]["trained_on"] == "visa"
+    assert report["weights"]["parts"]["prompt_learner"]["trained_on"] == "visa"
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_converts_and_predict_loads(zsad, tiny, photo, authors_file, tmp_path) -
         ({"compound_prompt_projections.0.weight": None}, "compound_prompt_projections.0.weight"),
         ({"t_n": torch.zeros(6, WIDTH)}, "'t_n'"),
         ({"ctx_pos": torch.zeros(12, WIDTH)}, "'ctx_pos'"),
-        ({"compound_prompts_text.1": torch.zeros(4, WIDTH + 1)}, "deep prompts"),
+        ({"compound_prompts_text.1": torch.zeros(4, WIDTH + 1)}, "'compound_prompts_text.1' has the shape"),
     ],
 )
 def test_checkpoint_of_another_method(zsad, tmp_path, changes, part) -> None:

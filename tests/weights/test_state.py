@@ -120,12 +120,10 @@ def test_sizes_hold_for_any_numbers(width: int, times: int, tokens: int, off: in
 
 
 def test_what_is_missing_or_no_tensor_is_named() -> None:
-    with pytest.raises(InputError, match="^it lacks 'b', which Acme's checkpoints have$"):
+    with pytest.raises(InputError, match=r"^it lacks 'b', which Acme's checkpoints have$"):
         reader(a=torch.zeros(1)).take("b", "1")
-    with pytest.raises(InputError, match="^it lacks 'b', which Acme's checkpoints have$"):
-        reader(a=torch.zeros(1)).raw("b")
     for value in ([1.0], 3, None, "a"):
-        with pytest.raises(InputError, match="^'a' is no tensor$"):
+        with pytest.raises(InputError, match=r"^'a' is no tensor$"):
             reader(a=value).take("a", "1")
 
 
@@ -143,24 +141,17 @@ def test_a_run_is_what_a_number_counts_through() -> None:
     assert state.count("deep.{}") == 0
 
 
-def test_a_run_ends_at_a_gap_and_the_rest_is_left_over() -> None:
-    state = reader(**{f"deep__{n}": torch.zeros(2) for n in (0, 1, 3)})
-    assert state.run("deep.{}", "width").shape == (2, 2)
-    with pytest.raises(InputError, match="^it has 'deep.3', which Acme's checkpoints have not$"):
-        state.finish()
-
-
 @given(present=st.sets(st.integers(0, 7)), at_least=st.integers(1, 5))
 def test_runs_of_any_numbers(present: set[int], at_least: int) -> None:
     state = reader(**{f"deep__{n}": torch.tensor([float(n)]) for n in present})
-    unbroken = next(n for n in range(9) if n not in present)
-    if unbroken < at_least:
-        with pytest.raises(InputError, match=f"it lacks 'deep.{unbroken}'"):
+    wanted = max(at_least, len(present))
+    missing = next((n for n in range(wanted) if n not in present), None)
+    if missing is not None:
+        with pytest.raises(InputError, match=rf"it lacks 'deep\.{missing}'"):
             state.run("deep.{}", "one", at_least=at_least)
         return
-    assert state.run("deep.{}", "one", at_least=at_least).flatten().tolist() == list(range(unbroken))
-    left = sorted(n for n in present if n > unbroken)
-    assert [n for n in range(9) if state.has(f"deep.{n}")] == left
+    assert state.run("deep.{}", "one", at_least=at_least).flatten().tolist() == list(range(wanted))
+    state.finish()
 
 
 def test_a_layer_has_its_bias_over_the_first_axis() -> None:
@@ -170,9 +161,9 @@ def test_a_layer_has_its_bias_over_the_first_axis() -> None:
     }  # fmt: skip
     assert list(state.layer("no", "in out", bias=False)) == ["weight"]
     state.finish()
-    with pytest.raises(InputError, match=r"'fc.bias' has the shape \(6,\) instead of \(4\)"):
+    with pytest.raises(InputError, match=r"'fc\.bias' has the shape \(6,\) instead of \(4\)"):
         reader(fc__weight=torch.zeros(4, 6, 3, 3), fc__bias=torch.zeros(6)).layer("fc", "out in 3 3")
-    with pytest.raises(InputError, match="it lacks 'fc.bias'"):
+    with pytest.raises(InputError, match=r"it lacks 'fc\.bias'"):
         reader(fc__weight=torch.zeros(4, 6)).layer("fc", "out in")
 
 
@@ -180,15 +171,8 @@ def test_what_is_left_out_by_name_is_no_rest() -> None:
     state = reader(a=torch.zeros(1), clip__w=torch.zeros(1), clip2=torch.zeros(1), text__w=0)
     state.leave_out("clip.", "text.")
     state.take("a", "1")
-    with pytest.raises(InputError, match="^it has 'clip2', which Acme's checkpoints have not$"):
+    with pytest.raises(InputError, match=r"^it has 'clip2', which Acme's checkpoints have not$"):
         state.finish()
-    assert not state.has("a") and not state.has("clip.w") and state.has("clip2")
-
-
-def test_an_entry_can_be_taken_as_it_is() -> None:
-    state = reader(step=7)
-    assert state.raw("step") == 7
-    state.finish()
 
 
 def test_names_that_are_no_text_are_left_over_too() -> None:
@@ -201,7 +185,7 @@ def test_names_that_are_no_text_are_left_over_too() -> None:
 @pytest.mark.parametrize(
     ("checkpoint", "entry", "sentence"),
     [
-        ([1], None, "it is no state dict, which Acme's checkpoints have"),
+        ([1], None, "it is no state dict, as Acme's checkpoints are"),
         (None, "net", "it has no entry 'net', which Acme's checkpoints have"),
         ([1], "net", "it has no entry 'net', which Acme's checkpoints have"),
         ({"other": {}}, "net", "it has no entry 'net', which Acme's checkpoints have"),

@@ -30,7 +30,6 @@ class StateReader:
         self.method = method
         self.sizes: dict[str, int] = {}
         self._left = dict(tensors)
-        self._taken: set[str] = set()
 
     def take(self, key: str, shape: str) -> Tensor:
         """Take a tensor.
@@ -46,10 +45,9 @@ class StateReader:
         Raises:
             InputError: It is missing, no tensor, or of another shape.
         """
-        if key not in self._left and key not in self._taken:
+        if key not in self._left:
             raise InputError(f"it lacks '{key}', which {self.method}'s checkpoints have")
         tensor = self._left.pop(key)
-        self._taken.add(key)
         if not isinstance(tensor, Tensor):
             raise InputError(f"'{key}' is no tensor")
         self._check(key, tuple(tensor.shape), shape.split())
@@ -100,24 +98,9 @@ class StateReader:
             found["bias"] = self.take(f"{name}.bias", shape.split()[0])
         return found
 
-    def has(self, key: str) -> bool:
-        """Whether there is an entry of this name that nobody has taken yet."""
-        return key in self._left
-
     def leave_out(self, *prefixes: str) -> None:
         """Say which other entries the method's checkpoints may have and inference does not read."""
         self._left = {key: value for key, value in self._left.items() if not str(key).startswith(prefixes)}
-
-    def raw(self, key: str) -> Any:
-        """Take an entry as it is.
-
-        Raises:
-            InputError: It is missing.
-        """
-        if key not in self._left:
-            raise InputError(f"it lacks '{key}', which {self.method}'s checkpoints have")
-        self._taken.add(key)
-        return self._left.pop(key)
 
     def finish(self) -> None:
         """Check that nothing is left.
@@ -167,8 +150,9 @@ def reading(checkpoint: Any, method: str, entry: str | None = None) -> Iterator[
     if entry is not None:
         state = checkpoint.get(entry) if isinstance(checkpoint, Mapping) else None
     if not isinstance(state, Mapping):
-        what = "is no state dict" if entry is None else f"has no entry '{entry}'"
-        raise InputError(f"it {what}, which {method}'s checkpoints have")
+        if entry is None:
+            raise InputError(f"it is no state dict, as {method}'s checkpoints are")
+        raise InputError(f"it has no entry '{entry}', which {method}'s checkpoints have")
     reader = StateReader(state, method)
     yield reader
     reader.finish()
