@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from zsad.backbones.precision import full_float32
 from zsad.errors import InputError
 from zsad.streams import VisionRequest
 from zsad.values import Features, Sample
@@ -50,6 +51,7 @@ def encode_together(detectors: Sequence[Detector], samples: Sequence[Sample]) ->
     return run_pass(detectors, samples)
 
 
+@full_float32()
 def run_pass(detectors: Sequence[Detector], samples: Sequence[Sample]) -> list[Features]:
     """Do what :func:`encode_together` does, and record gradients if torch is told to.
 

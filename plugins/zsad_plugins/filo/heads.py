@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -91,10 +90,8 @@ def convolve(head: nn.Module, entry: TokenSet) -> Tensor:
     image = entry.tokens.transpose(1, 2).reshape(
         len(entry.tokens), -1, entry.layout.height, entry.layout.width
     )
-    # CUDA would round inputs of float32 convolutions to TF32, which linear layers do not.
-    with torch.backends.cudnn.flags(allow_tf32=False):
-        weight, bias = head.weight.to(image.dtype), head.bias.to(image.dtype)
-        convolved = F.conv2d(image, weight, bias, padding=head.padding)
+    weight, bias = head.weight.to(image.dtype), head.bias.to(image.dtype)
+    convolved = F.conv2d(image, weight, bias, padding=head.padding)
     return convolved.flatten(2).transpose(1, 2)
 
 
