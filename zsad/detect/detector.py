@@ -11,7 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from zsad.backbones.chance import seeded
 from zsad.backbones.clip import ClipBackbone, state_digest
+from zsad.backbones.precision import full_float32
 from zsad.backbones.text import TextTower
 from zsad.backbones.vision import VisionOutput, VisionTower
 from zsad.data.images import read_image
@@ -208,11 +210,13 @@ class Detector(nn.Module):
             prepass,
         )
 
+    @full_float32()
     def adapt(self, features: Features) -> Features:
         """Apply the feature adapter, where the method has one."""
         adapted: Features = features if self._adapter is None else self._adapter(features)
         return adapted
 
+    @full_float32()
     def condition(self, adapted: Features) -> Conditioning | None:
         """Return the text side of a batch, or None for a method without text."""
         return None if self.text_side is None else self.text_side(adapted)
@@ -222,12 +226,14 @@ class Detector(nn.Module):
         return Scope(self._scorer, self._built.get("post_processors", []))
 
     @torch.no_grad()
+    @full_float32()
     def add(self, scope: Scope, features: Features) -> Prediction | None:
         """Score a batch within a scope; None where the answer waits for the scope's end."""
         adapted = self.adapt(features)
         return scope.add(adapted, self.condition(adapted))
 
     @torch.no_grad()
+    @full_float32()
     def finish(self, scope: Scope) -> Prediction | None:
         """Return the answers that waited for the scope's end, or None where none did."""
         return scope.finish()
@@ -254,6 +260,7 @@ class Detector(nn.Module):
         return prediction
 
     @torch.no_grad()
+    @full_float32()
     def stages(self, features: Features) -> list[tuple[str, Scores]]:
         """Return the scores after the scorer and after each post-processor, by part name.
 
@@ -276,8 +283,7 @@ def _build(part: ResolvedPart, context: BuildContext) -> Any:
         InputError: An option does not fit the backbone.
         ZsadError: The part is not of the form that its spec declares.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(context.seed)
+    with seeded(context.seed):
         try:
             built = load_object(part.spec.factory)(part.options, context)
         except InputError as error:
