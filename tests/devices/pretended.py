@@ -131,7 +131,9 @@ class _Names(TorchFunctionMode):
             raise TypeError(f"{name} of a tensor on {device_of(args[0])}")
         if name in ("to", "cpu", "cuda"):
             return _moved(func, name, args, kwargs)
-        if kwargs.get("device") is None:
+        if name == "new_tensor":  # made of numbers, not by a kernel
+            kwargs.setdefault("device", device_of(args[0]))
+        if kwargs.get("device") is None or name == "_parse_to":  # the latter only reads what it is given
             return self._at_home(func, args, kwargs)
         device = named(kwargs["device"])
         generator = kwargs.get("generator")

@@ -63,6 +63,7 @@ def test_what_mixes_is_refused(mix: Callable[[], Tensor]) -> None:
         lambda: there().copy_(here()),
         lambda: torch.ones_like(there()),
         lambda: there().new_zeros(2),
+        lambda: there().new_tensor([1.0]),
         lambda: torch.tensor([1.0], device=SECOND),
         lambda: torch.nn.functional.one_hot(torch.tensor([1], device=SECOND)),
         lambda: here().to(there()),
@@ -70,6 +71,7 @@ def test_what_mixes_is_refused(mix: Callable[[], Tensor]) -> None:
         lambda: there()[0].view(3, 1).detach(),
         lambda: there().sort().indices,
         lambda: nn.Linear(3, 3).to(SECOND)(there()),
+        lambda: nn.Linear(3, 3).to(device=SECOND, dtype=torch.float32)(there()),
         lambda: nn.Linear(3, 3, device=SECOND)(there()),
     ],
 )
