@@ -39,6 +39,9 @@ def grab(count: int = 1):
 @app.command()
 def fail(how: str):
     from zsad.errors import InputError, ZsadError
+    if how == "memory":
+        import torch
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has ...")
     errors = {
         "input": InputError("the lens\\n  cap is on"),
         "running": ZsadError("the camera is off"),
@@ -179,6 +182,12 @@ def test_a_command_of_two_distributions_names_both(camera, run):
             ["camera", "fail", "unexpected"],
             1,
             "error: KeyError: 'lens'; set ZSAD_DEBUG=1 for the traceback",
+        ),
+        (
+            ["camera", "fail", "memory"],
+            1,
+            "error: the device is out of memory; give a smaller --batch-size or --image-size, or another "
+            "--device",
         ),
         (["camera", "fail", "interrupt"], 130, "interrupted"),
         (["camera", "fail", "abort"], 1, "error: aborted"),

@@ -17,6 +17,9 @@ from safetensors.torch import save_file
 from tests.parity import synthetic
 from tests.parity.synthetic import Array, State
 
+DEVICE = os.environ.get("ZSAD_TEST_DEVICE", "cpu")
+"""Where the methods run that are compared."""
+
 MARK = 1e-4
 PREPROCESSING_MARK = 1e-6
 """Largest error of an array as a multiple of its spread: in general, and of ``preproc_*``."""

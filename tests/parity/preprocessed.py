@@ -12,6 +12,7 @@ from torch import Tensor
 
 def preprocessed(images: Tensor) -> dict[str, npt.NDArray[Any]]:
     """Return corners, moments, a subset and the hash of normalised images [B, 3, S, S]."""
+    images = images.cpu()
     corners = [images[:, :, y, x] for y, x in ((0, 0), (0, -1), (-1, 0), (-1, -1))]
     pixels = images.numpy()
     wide = pixels.astype(np.float64)

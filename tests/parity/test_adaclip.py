@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tests.parity import synthetic
-from tests.parity.goldens import MARK, Golden, Kit, assert_agrees
+from tests.parity.goldens import DEVICE, MARK, Golden, Kit, assert_agrees
 from tests.parity.preprocessed import preprocessed
 from zsad.detect.detector import Detector
 from zsad.detect.loading import load_detector
@@ -67,7 +67,7 @@ def load(kit: Kit, golden: Golden, folder: Path) -> Detector:
         "adaclip",
         backbone=kit.backbone(golden),
         weights=weights,
-        device="cpu",
+        device=DEVICE,
         dtype="float32",
         image_size=meta["image_size"],
         overrides=overrides,
@@ -88,10 +88,11 @@ def follow_order(scorer: Any, golden: Golden) -> None:
     cluster = scorer.cluster
 
     def ordered(features: Any, logits: Tensor) -> tuple[Tensor, Tensor]:
-        exact, own = ((x[:, 1] - x[:, 0]) for x in (given, logits.flatten(2)))
+        known = given.to(logits)
+        exact, own = ((x[:, 1] - x[:, 0]) for x in (known, logits.flatten(2)))
         sorted_by = [exact.gather(1, x.argsort(dim=1, descending=True, stable=True)) for x in (exact, own)]
         torch.testing.assert_close(sorted_by[1][:, :count], sorted_by[0][:, :count], atol=1e-4, rtol=0)
-        return cluster(features, given.reshape(logits.shape))
+        return cluster(features, known.reshape(logits.shape))
 
     scorer.cluster = ordered
 
@@ -139,7 +140,7 @@ def computed(detector: Detector, kit: Kit, golden: Golden) -> dict[str, Any]:
         "pixel_map_mean": final.mean((1, 2)),
         "image_score": prediction.score,
     }
-    return {name: tensor.numpy() for name, tensor in mine.items()} | preprocessed(detector.tensor(samples))
+    return mine | preprocessed(detector.tensor(samples))
 
 
 @pytest.mark.goldens("AdaCLIP")
@@ -153,7 +154,7 @@ def test_from_the_golden_dynamic_prompts_on_no_array_needs_a_wider_mark(
 ) -> None:
     detector = load(kit, golden, tmp_path)
     for part, name in (("attention_refiner", "visual"), ("prompt_conditioner", "text")):
-        given = torch.from_numpy(golden.arrays[f"dynamic_{name}_prompts"])
+        given = torch.from_numpy(golden.arrays[f"dynamic_{name}_prompts"]).to(DEVICE)
         monkeypatch.setattr(detector.part(part).prompts, "dynamic", lambda feature, given=given: given)
     assert_agrees(golden, computed(detector, kit, golden))
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tests.parity import synthetic
-from tests.parity.goldens import Golden, Kit, assert_agrees
+from tests.parity.goldens import DEVICE, Golden, Kit, assert_agrees
 from tests.parity.preprocessed import preprocessed
 from zsad.detect.detector import Detector
 from zsad.detect.loading import load_detector
@@ -38,7 +38,7 @@ def load(kit: Kit, golden: Golden, folder: Path) -> Detector:
         method,
         backbone=kit.backbone(golden),
         weights=weights,
-        device="cpu",
+        device=DEVICE,
         dtype="float32",
         image_size=meta["image_size"],
         overrides=[
@@ -105,7 +105,7 @@ def test_every_array_agrees(kit: Kit, golden: Golden, tmp_path: Path) -> None:
     detector = load(kit, golden, tmp_path)
     samples = detector.samples(kit.image_paths)
     # [batches, S, B, C]: the official code flattens (S, B) and gives row r to image r // S.
-    noise = torch.from_numpy(golden.arrays["noise_z"]).flatten(0, 2)
+    noise = torch.from_numpy(golden.arrays["noise_z"]).to(DEVICE).flatten(0, 2)
     noise = noise.unflatten(0, (len(samples), meta["samples"]))
     # Official batches of one are any batch here.
     size = meta["batch_size"] if meta["batch_size"] > 1 else len(samples)
@@ -113,7 +113,7 @@ def test_every_array_agrees(kit: Kit, golden: Golden, tmp_path: Path) -> None:
         arrays(detector, samples[low : low + size], noise[low : low + size])
         for low in range(0, len(samples), size)
     ]
-    mine = {name: torch.cat([batch[name] for batch in batches]).numpy() for name in batches[0]}
+    mine = {name: torch.cat([batch[name] for batch in batches]).cpu().numpy() for name in batches[0]}
     mine["vae_bias"] = mine["vae_bias"].reshape(golden.arrays["vae_bias"].shape)
     assert_agrees(golden, mine | preprocessed(detector.tensor(samples)), inputs=["noise_z"])
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from tests.parity.goldens import MARK, Golden, Kit, assert_agrees, differences
+from tests.parity.goldens import DEVICE, MARK, Golden, Kit, assert_agrees, differences
 from tests.parity.preprocessed import preprocessed
 from tests.parity.synthetic import TINY_DINO, digest, dino_state_dict
 from zsad.detect.detector import Detector
@@ -69,7 +69,7 @@ def load(kit: Kit, golden: Golden, method: str, checkpoint: Path, *overrides: st
         method,
         backbone=kit_of(kit, golden).backbone(golden),
         weights=weights,
-        device="cpu",
+        device=DEVICE,
         dtype="float32",
         image_size=meta["image_size"],
         overrides=[
@@ -143,7 +143,7 @@ def arrays(golden: Golden, kit: Kit, detector: Detector, size: int) -> dict[str,
     """Return the golden file's arrays from batches of a size."""
     samples = detector.samples(kit.image_paths)
     found = [computed(detector, batch, golden.meta) for batch in batches(samples, size)]
-    mine = {name: torch.cat([part[name] for part in found]).numpy() for name in found[0]}
+    mine = {name: torch.cat([part[name] for part in found]).cpu().numpy() for name in found[0]}
     if golden.meta["train_with_img_cls_prob"] == 0:  # one pair of texts for all images
         for name in ("text_features_raw", "text_features"):
             np.testing.assert_array_equal(mine[name], np.broadcast_to(mine[name][:1], mine[name].shape))

@@ -17,7 +17,7 @@ import yaml
 from open_clip.tokenizer import SimpleTokenizer
 
 from tests.parity import synthetic
-from tests.parity.goldens import Golden, Kit, assert_agrees
+from tests.parity.goldens import DEVICE, Golden, Kit, assert_agrees
 from tests.parity.preprocessed import preprocessed
 from zsad.detect.detector import Detector
 from zsad.detect.loading import load_detector
@@ -132,7 +132,7 @@ def load(kit: Kit, golden: Golden, phrases: Path, weights: Path) -> Detector:
         "filo@dino",
         backbone=kit.backbone(golden),
         weights=weights,
-        device="cpu",
+        device=DEVICE,
         dtype="float32",
         image_size=meta["image_size"],
         overrides=[
@@ -204,8 +204,7 @@ def network_arrays(kit: Kit, golden: Golden, tables: list[torch.Tensor], folder:
         "text_scores": torch.linalg.vecdot(image[:, None], conditioning.text_features),
         "image_score": prediction.score,
     }
-    found = {name: tensor.numpy() for name, tensor in mine.items()}
-    return found | preprocessed(detector.tensor(detector.samples(kit.image_paths)))
+    return mine | preprocessed(detector.tensor(detector.samples(kit.image_paths)))
 
 
 @pytest.mark.goldens("FiLo")

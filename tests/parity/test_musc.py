@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tests.parity.goldens import Golden, Kit, assert_agrees
+from tests.parity.goldens import DEVICE, Golden, Kit, assert_agrees
 from tests.parity.preprocessed import preprocessed
 from zsad.data.images import read_image
 from zsad.detect.loading import load_detector
@@ -39,7 +39,7 @@ def test_every_array_agrees(kit: Kit, golden: Golden) -> None:
     detector = load_detector(
         "musc",
         backbone=kit.backbone(golden),
-        device="cpu",
+        device=DEVICE,
         dtype="float32",
         image_size=meta["image_size"],
         overrides=[
@@ -64,7 +64,7 @@ def test_every_array_agrees(kit: Kit, golden: Golden) -> None:
         stages = dict(detector.stages(features))
         adapted = detector.adapt(features)
         kept = detector.part("scorer").collect(adapted, detector.condition(adapted))
-        mutual = torch.stack([detector.part("scorer").scores(t, torch.device("cpu")) for t in kept.tokens])
+        mutual = torch.stack([detector.part("scorer").scores(t, torch.device(DEVICE)) for t in kept.tokens])
     assert prediction is not None
     radii, taps = len(meta["r_list"]), len(meta["feature_layers_0based"])
     tokens = torch.stack(kept.tokens).unflatten(0, (radii, taps))
@@ -85,4 +85,4 @@ def test_every_array_agrees(kit: Kit, golden: Golden) -> None:
         "image_score": prediction.score,
     }
     pixels = preprocessed(detector.tensor(samples[:images]))
-    assert_agrees(golden, {k: v.numpy() for k, v in mine.items()} | pixels)
+    assert_agrees(golden, mine | pixels)

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.training.drawing import draw_set
+from zsad.training.processes import ask_for_one_order, local_device
 
 LAUNCH = ("-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1",
           "--mixed_precision", "no", "--dynamo_backend", "no",
@@ -44,6 +45,36 @@ class Trainings:
 
     def weights(self, out: str) -> Path:
         return self.folder / out / "weights.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("name", "several", "alone"),
+    [
+        ("auto", "cuda:1", "auto"),
+        ("cuda", "cuda:1", "cuda"),
+        ("cuda:0", "cuda:0", "cuda:0"),
+        ("cpu", "cpu", "cpu"),
+    ],
+)
+def test_each_of_several_processes_has_its_own_gpu(monkeypatch, name, several, alone) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert local_device(name) == several
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert local_device(name) == alone
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert local_device(name) == name
+
+
+def test_one_order_is_asked_for_unless_the_user_did(monkeypatch) -> None:
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    ask_for_one_order()
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
+    ask_for_one_order()
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"
 
 
 @pytest.fixture

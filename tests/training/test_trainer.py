@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tests.training.memory import MemoryBatches
 from zsad.backbones.card import TrainedOn
@@ -23,6 +23,7 @@ from zsad.plugin.host import get_host
 from zsad.recipe.training import Training
 from zsad.training.learner import learned_parameters, learned_state, seen, weights_card
 from zsad.training.losses import cross_entropy, dice, focal
+from zsad.training.processes import Processes
 from zsad.training.trainer import Epoch, Trainer
 from zsad.weights.loading import load_weights, save_weights
 
@@ -156,6 +157,28 @@ def test_training_leaves_the_global_random_state_alone(train) -> None:
     before = torch.get_rng_state()
     train()
     assert torch.equal(before, torch.get_rng_state())
+
+
+class Idle(Processes):
+    """A process that has no image in any step, and gets the gradients of another."""
+
+    def share(self, places: Sequence[int]) -> list[int]:
+        return []
+
+    def add_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        for parameter in parameters:
+            parameter.grad = torch.ones_like(parameter)
+
+
+def test_a_process_without_images_steps_with_a_scaler_too(load, frozen) -> None:
+    detector = load()
+    before = {name: tensor.clone() for name, tensor in learned_state(detector).items()}
+    trainer = training(detector, frozen, PLAN)
+    trainer._processes = Idle(torch.device("cpu"))
+    trainer._scaler = torch.amp.GradScaler("cpu")  # as float16 has it, which autocast takes on GPUs alone
+    for epoch in trainer.epochs():
+        assert set(epoch.losses.values()) == {0.0}
+    assert not any(torch.equal(tensor, before[name]) for name, tensor in learned_state(detector).items())
 
 
 def test_a_small_problem_is_learned(load, dataset, frozen) -> None:

@@ -24,6 +24,7 @@ from zsad.backbones.card import BackboneCard
 from zsad.backbones.clip import state_digest
 from zsad.backbones.hub import hub_errors
 from zsad.backbones.position import resize_position_embedding
+from zsad.backbones.precision import full_float32
 from zsad.errors import InputError
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ class DinoV2(nn.Module):
         """
         return self.intermediate(pixel_values, (self.depth,), normed=True)[0]
 
+    @full_float32()
     def intermediate(
         self, pixel_values: Tensor, blocks: Sequence[int], *, normed: bool = False
     ) -> tuple[Tensor, ...]:

@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from zsad.backbones.card import BackboneCard
+from zsad.backbones.chance import seeded
 from zsad.backbones.clip import ClipBackbone, state_digest
 from zsad.backbones.hub import hub_errors
 from zsad.backbones.names import BackboneName
@@ -84,8 +85,7 @@ def create_module(name: BackboneName) -> tuple[nn.Module, BackboneCard]:
         ZsadError: The hub cannot be reached.
     """
     if name.seed is not None:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(name.seed)
+        with seeded(name.seed):
             model = _empty(name)
         return model, BackboneCard(name.text, "nothing: random weights, for timing only")
     if name.file is not None:

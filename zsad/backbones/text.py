@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from zsad.backbones.block import Block
+from zsad.backbones.precision import full_float32
 from zsad.recipe.profiles import TextProfile
 from zsad.values import DeepPrompts
 
@@ -90,6 +91,7 @@ class TextTower(nn.Module):
             return ids.argmax(dim=-1)
         return torch.full(ids.shape[:-1], ids.shape[-1] - 1, dtype=torch.long, device=ids.device)
 
+    @full_float32()
     def forward(self, embeddings: Tensor, end: Tensor, deep: DeepPrompts | None = None) -> Tensor:
         """Encode sequences; what stands behind the last end token is cut where that is exact.
 

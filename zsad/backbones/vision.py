@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from zsad.backbones.attention_pool import AttentionPool
 from zsad.backbones.block import Block, BlockRun
 from zsad.backbones.position import resize_position_embedding
+from zsad.backbones.precision import full_float32
 from zsad.errors import InputError
 from zsad.recipe.profiles import TowerProfile
 from zsad.streams import InjectedTokens, Stream, Term, TokenRequest, VisionRequest, WindowRequest
@@ -132,6 +133,7 @@ class VisionTower(nn.Module):
                 f"use --image-size {low} or {low + self.patch_size}"
             )
 
+    @full_float32()
     def forward(
         self,
         images: Tensor,

@@ -39,6 +39,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
 """Import string of a ``typer.Typer`` or a function, and one sentence of help, by the word after ``zsad``."""
 
 
+OUT_OF_MEMORY = (
+    "the device is out of memory; give a smaller --batch-size or --image-size, or another --device"
+)
+
+
 class ZsadGroup(RootGroup):
     """The root of all commands."""
 
@@ -123,6 +128,8 @@ def _run(argv: list[str] | None) -> int:
     except typer.Abort as error:
         return _report(error, "aborted", 1)
     except Exception as error:
+        if isinstance(error, RuntimeError) and "out of memory" in str(error):  # as CUDA and MPS say it
+            return _report(error, OUT_OF_MEMORY, 1)
         return _report(error, f"{cause(error)}; set ZSAD_DEBUG=1 for the traceback", 1)
     if code == 130:
         print_message("interrupted")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import nn
 
+from zsad.backbones.chance import seeded
 from zsad.backbones.clip import ClipBackbone
 from zsad.errors import InputError, ZsadError
 from zsad.parts import BuildContext, TwoPhasePostProcessor, TwoPhaseScorer
@@ -22,12 +22,11 @@ def build_part(part: ResolvedPart, context: BuildContext) -> Any:
         ZsadError: The part is not of the form that its spec declares.
     """
     name = part.spec.name
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(context.seed)
-        try:
+    try:
+        with seeded(context.seed):
             built = load_object(part.spec.factory)(part.options, context)
-        except InputError as error:
-            raise InputError(f"part '{name}': {error}") from error
+    except InputError as error:
+        raise InputError(f"part '{name}': {error}") from error
     if isinstance(built, (TwoPhaseScorer, TwoPhasePostProcessor)) != part.spec.two_phase:
         said = "has collect and finalize" if not part.spec.two_phase else "lacks collect and finalize"
         raise ZsadError(f"part '{name}' {said}, but declares two_phase={part.spec.two_phase}")

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from zsad.backbones.clip import ClipBackbone, state_digest
+from zsad.backbones.precision import full_float32
 from zsad.backbones.text import TextTower
 from zsad.backbones.text_view import TowerText
 from zsad.backbones.vision import VisionTower
@@ -179,11 +180,13 @@ class Detector(nn.Module):
         """Return the auxiliary parts with what they were resolved from."""
         return list(zip(self.recipe.of_kind("auxiliary"), self._built.get("auxiliary", []), strict=True))
 
+    @full_float32()
     def adapt(self, features: Features) -> Features:
         """Apply the feature adapter, where the method has one."""
         adapted: Features = features if self._adapter is None else self._adapter(features)
         return adapted
 
+    @full_float32()
     def condition(self, adapted: Features) -> Conditioning:
         """Return the text side of a batch; it holds no states for a method without text."""
         return without_text(adapted) if self.text_side is None else self.text_side(adapted)
@@ -193,6 +196,7 @@ class Detector(nn.Module):
         return Scope(self._scorer, self._built.get("post_processors", []))
 
     @torch.no_grad()
+    @full_float32()
     def add(self, scope: Scope, features: Features) -> Prediction | None:
         """Score a batch within a scope; None where the answer waits for the scope's end.
 
@@ -203,6 +207,7 @@ class Detector(nn.Module):
         return self._checked(scope.add(adapted, self.condition(adapted)))
 
     @torch.no_grad()
+    @full_float32()
     def finish(self, scope: Scope) -> Prediction | None:
         """Return the answers that waited for the scope's end, or None where none did.
 
@@ -238,6 +243,7 @@ class Detector(nn.Module):
         return prediction
 
     @torch.no_grad()
+    @full_float32()
     def stages(self, features: Features) -> list[tuple[str, Scores]]:
         """Return the scores after the scorer and after each post-processor, by part name.
 

@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar
 import torch
 from torch import Tensor
 
+from zsad.backbones.precision import full_float32
 from zsad.backbones.vision import VisionOutput, VisionTower
 from zsad.data.preprocess import to_tensor
 from zsad.errors import InputError
@@ -85,6 +86,7 @@ class Pass:
         self._readings, self._samples = readings, samples
         self._first = readings[0]
 
+    @full_float32()
     def run(self) -> list[Features]:
         """Return one set of features per method, in their order, in float32 (float64 from a float64 tower).
 

@@ -93,5 +93,10 @@ def _cell(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _run(found: dict[str, Any]) -> dict[str, Any]:
-    """Return a run's data in the present format, which added nothing but its number."""
-    return {"format": FORMAT, **found}
+    """Return a run's data in the present format; what is damaged stays so for the model to name."""
+    if "format" in found:
+        return found
+    match found.get("environment"):
+        case {**environment}:  # format 0 named no GPU
+            found = found | {"environment": {"gpus": [], **environment}}
+    return found | {"format": FORMAT}

@@ -279,6 +279,7 @@ class Environment(Record):
         packages: Version of each package that computes.
         threads: Of torch on the CPU.
         cuda: Version of CUDA, or None without a GPU.
+        gpus: Names of the GPUs.
         command: What was typed.
         plugins: All that were found.
     """
@@ -288,6 +289,7 @@ class Environment(Record):
     packages: dict[str, str]
     threads: int
     cuda: str | None
+    gpus: Items[str]
     command: str
     plugins: Items[PluginInfo]
 

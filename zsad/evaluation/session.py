@@ -164,6 +164,7 @@ def environment() -> Environment:
         packages={name: version(name) for name in PACKAGES},
         threads=torch.get_num_threads(),
         cuda=torch.version.cuda if torch.cuda.is_available() else None,
+        gpus=tuple(torch.cuda.get_device_name(place) for place in range(torch.cuda.device_count())),
         command=shlex.join(["zsad", *sys.argv[1:]]),
         plugins=tuple(
             PluginInfo(name=record.qualified, version=record.version, status=record.status)

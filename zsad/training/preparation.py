@@ -23,7 +23,7 @@ from zsad.training.learner import adapter_of, lineage
 from zsad.training.live import LiveFeatures
 from zsad.training.opening import HEADS, open_feature_generator, open_sources, open_weighting, with_mosaics
 from zsad.training.posterior import PosteriorOptions
-from zsad.training.processes import local_device
+from zsad.training.processes import ask_for_one_order, local_device
 from zsad.training.run import ADAPTER, WEIGHTS, Run, Setup
 from zsad.training.trainer import Precision
 from zsad.training.weighting import PosteriorWeights
@@ -198,6 +198,7 @@ def _load(wishes: Wishes, overrides: Sequence[str], adapter: object, host: Host)
     from zsad.backbones.loading import load_backbone
     from zsad.weights.adapter.options import LoraOptions
 
+    ask_for_one_order()
     backbone = load_backbone(wishes.backbone, local_device(wishes.device), wishes.dtype, host=host)
     if isinstance(adapter, LoraOptions):
         from zsad.weights.adapter.lora import adapt_backbone  # PEFT takes seconds to import

@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from zsad.backbones.chance import reseed, seeded
+from zsad.backbones.precision import full_float32
 from zsad.detect.detector import Detector
 from zsad.errors import InputError, ZsadError
 from zsad.parts import TwoPhaseScorer
@@ -154,10 +156,14 @@ class Trainer:
     def _epoch(self, number: int) -> dict[str, float]:
         count, sums = len(self._batches), dict.fromkeys(self._losses, 0.0)
         # Everything random of an epoch comes from its number: a resumed run draws what an unbroken one does.
-        with _reproducible(self.seed, self.number, number), torch.enable_grad(), self._learning():
+        with (
+            _reproducible(self._device, self.seed, self.number, number),
+            torch.enable_grad(),
+            self._learning(),
+        ):
             order = torch.split(torch.randperm(count), self.stage.batch_size)
             if self._processes.rank:
-                torch.manual_seed(torch.initial_seed() + self._processes.rank)
+                reseed(torch.initial_seed() + self._processes.rank, self._device)
             random = torch.Generator().manual_seed(torch.initial_seed())
             done = 0
             for places in order:
@@ -190,7 +196,7 @@ class Trainer:
         """Learn from a batch; return its losses, each times the number of images."""
         own = self._processes.share(places)
         self._optimiser.zero_grad(set_to_none=True)
-        losses = self._learn(own, len(own) / len(places), random) if own else self._device_zeros()
+        losses = self._learn(own, len(own) / len(places), random) if own else self._no_losses()
         self._processes.add_gradients(self.parameters.values())
         self._scaler.step(self._optimiser)
         self._scaler.update()
@@ -199,9 +205,13 @@ class Trainer:
         totals = self._processes.total(losses * len(own))
         return dict(zip(self._losses, totals.tolist(), strict=True))
 
-    def _device_zeros(self) -> Tensor:
-        return torch.zeros(len(self._losses), device=self._device)
+    def _no_losses(self) -> Tensor:
+        """Return the losses of no images, which the scaler of a process has to see all the same."""
+        zeros = torch.zeros(len(self._losses), device=self._device)
+        self._scaler.scale(zeros)
+        return zeros
 
+    @full_float32()
     def _learn(self, places: list[int], share: float, random: torch.Generator) -> Tensor:
         """Add up the gradients of this process's images; return the losses, one number each."""
         batch = self._batches.batch(places, self._device)
@@ -283,15 +293,14 @@ def autocast(precision: Precision, device: torch.device) -> Callable[[], torch.a
 
 
 @contextmanager
-def _reproducible(*numbers: int) -> Iterator[None]:
-    """Draw from a generator state of its own that follows from the numbers, and add up in one order.
+def _reproducible(device: torch.device, *numbers: int) -> Iterator[None]:
+    """Draw from generator states of its own that follow from the numbers, and add up in one order.
 
     With several threads, gradients of rows that were picked by index are otherwise summed as threads come.
     """
     enabled = torch.are_deterministic_algorithms_enabled()
     warns = torch.is_deterministic_algorithms_warn_only_enabled()
-    with torch.random.fork_rng():
-        torch.manual_seed(int(np.random.SeedSequence(numbers).generate_state(1)[0]))
+    with seeded(int(np.random.SeedSequence(numbers).generate_state(1)[0]), device):
         torch.use_deterministic_algorithms(True, warn_only=True)
         try:
             yield

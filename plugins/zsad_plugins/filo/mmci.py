@@ -46,9 +46,7 @@ class FoldedConvolution(nn.Conv2d):
     def forward(self, maps: Tensor) -> Tensor:
         """Return the convolution [B, C, h, w] of maps [B, D, h, w], in their precision."""
         bias = None if self.bias is None else self.bias.to(maps.dtype)
-        # CUDA would round inputs of float32 convolutions to TF32, which linear layers do not.
-        with torch.backends.cudnn.flags(allow_tf32=False):
-            return F.conv2d(maps, self.weight.to(maps.dtype), bias, padding=self.padding)
+        return F.conv2d(maps, self.weight.to(maps.dtype), bias, padding=self.padding)
 
 
 def _margins(size: int) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from zsad.backbones.card import BackboneCard, TrainedOn
+from zsad.backbones.chance import seeded
 from zsad.backbones.clip import ClipBackbone, state_digest
 from zsad_plugins.mini.model import MiniModel, MiniShape
 from zsad_plugins.mini.stem import MEAN, STD
@@ -82,8 +83,7 @@ def load(device: torch.device, dtype: torch.dtype) -> ClipBackbone:
 def load_random(device: torch.device, dtype: torch.dtype) -> ClipBackbone:
     """Load the shipped stem under freshly drawn towers: the control for everything that ``mini`` learned."""
     trained, ids, _ = read_mini()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(RANDOM_SEED)
+    with seeded(RANDOM_SEED):
         model = MiniModel(trained.shape)
     model.stem = trained.stem
     model = model.requires_grad_(False).eval()

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from zsad.backbones.block import Block
 from zsad.backbones.card import TowerName, TrainedOn
+from zsad.backbones.chance import seeded
 from zsad.backbones.clip import ClipBackbone, state_digest
 from zsad.errors import InputError
 from zsad.files import atomic_write, write_text
@@ -204,8 +205,7 @@ def _fresh(backbone: ClipBackbone, options: LoraOptions, seed: int = 0) -> Adapt
             )
         blocks = nn.ModuleList(_sharing_storage(block) for block in plain)
         towers[tower] = nn.ModuleDict({"blocks": blocks})
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         inject_adapter_in_model(peft_config(options), towers, ADAPTER_NAME)
     adapter = Adapter(options, towers.eval())
     for parameter in _parameters(adapter).values():
