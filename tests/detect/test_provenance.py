@@ -26,6 +26,10 @@ def test_what_stands_behind_the_numbers_is_plain_data() -> None:
     assert json.loads(json.dumps(found)) == found
     assert (found["method"], found["recipe_hash"]) == ("anomalyclip", detector.recipe.hash)
     assert found["image_size"] == detector.recipe.image_size
+    profile = found["recipe"]["profile"]
+    assert (profile["image_resize"], profile["resize_order"]) == ("squash", "horizontal-first")
+    assert detector.input_form[-2:] == ("squash", "horizontal-first")
+    assert detector.encode_key.profile.resize_order == "horizontal-first"
     assert found["backbone"]["name"] == detector.backbone.card.name
     assert {part: card["trained_on"] for part, card in found["weights"].items()} == {
         part: card.trained_on_words() for part, card in detector.cards.items()
