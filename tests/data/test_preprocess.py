@@ -66,7 +66,7 @@ def test_arithmetic_is_divide_subtract_divide_in_float32():
 
 
 def test_hash_of_a_drawn_image():
-    """The resize itself is held by a hash: in one order, Pillow's fixed-point bicubic is the same everywhere."""
+    """The resize itself is held by a hash: in one order, Pillow's fixed-point bicubic has no versions."""
     rows, columns = np.mgrid[0:60, 0:100]
     image = np.dstack([rows * 4, columns * 2, (rows * columns) % 256]).astype(np.uint8)
     digest = hashlib.sha256(to_tensor(image, 28, MEAN, STD).numpy().tobytes()).hexdigest()
