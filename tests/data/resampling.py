@@ -8,11 +8,25 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import PIL
+from PIL import Image
 
 Array = npt.NDArray[Any]
 
 _BITS = 22
 """Of the fraction of a weight for 8-bit values: 32, less 8 for the value and 2 for the overshoot."""
+
+ACROSS_FIRST = int(PIL.__version__.split(".")[0]) < 13
+"""Whether one call of the installed Pillow resizes along the rows first, whatever the shape."""
+
+
+def as_published(picture: Image.Image, width: int, how: Image.Resampling) -> Image.Image:
+    """Return what a published code's one call of resize is to be given, so that its order is the former one.
+
+    Published numbers were made with a Pillow that goes along the rows first. A later one has only the columns
+    left to resize.
+    """
+    return picture if ACROSS_FIRST else picture.resize((width, picture.height), how)
 
 
 def resampled(pixels: Array, height: int, width: int, how: str) -> Array:

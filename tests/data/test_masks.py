@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
+from tests.data.resampling import as_published
 from zsad.data.dataset import DatasetImage
 from zsad.data.masks import MASK_RULE, mask_of, read_mask, resize_mask
 from zsad.errors import InputError
@@ -140,10 +141,11 @@ def test_resized_like_torchvision(mask, side) -> None:
     from torchvision.transforms import InterpolationMode, Resize
     from torchvision.transforms.functional import to_tensor
 
-    picture = Image.fromarray(mask.astype(np.uint8) * 255)
+    whole = Image.fromarray(mask.astype(np.uint8) * 255)
+    picture = as_published(whole, side, Image.Resampling.BILINEAR)
     published = to_tensor(Resize((side, side), InterpolationMode.BILINEAR)(picture))[0].numpy() > 0.5
     np.testing.assert_array_equal(resize_mask(mask, side), published)
-    nearest = Resize((side, side), InterpolationMode.NEAREST)(picture)
+    nearest = Resize((side, side), InterpolationMode.NEAREST)(whole)
     np.testing.assert_array_equal(resize_mask(mask, side, "nearest"), np.asarray(nearest) > 127)
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torchvision import transforms
 
+from tests.data.resampling import as_published
 from zsad.data.preprocess import to_tensor
 from zsad.errors import InputError
 
@@ -30,7 +31,7 @@ def reference(image, size):
             transforms.ToTensor(),
             transforms.Normalize(MEAN, STD),
         ]
-    )(Image.fromarray(image))
+    )(as_published(Image.fromarray(image), size, Image.Resampling.BICUBIC))
 
 
 @given(st.integers(1, 90), st.integers(1, 90), st.integers(1, 64), st.integers(0, 5))
@@ -65,7 +66,7 @@ def test_arithmetic_is_divide_subtract_divide_in_float32():
 
 
 def test_hash_of_a_drawn_image():
-    """The resize itself is held by a hash: Pillow's fixed-point bicubic gives the same bytes everywhere."""
+    """The resize itself is held by a hash: in one order, Pillow's fixed-point bicubic has no versions."""
     rows, columns = np.mgrid[0:60, 0:100]
     image = np.dstack([rows * 4, columns * 2, (rows * columns) % 256]).astype(np.uint8)
     digest = hashlib.sha256(to_tensor(image, 28, MEAN, STD).numpy().tobytes()).hexdigest()
@@ -87,11 +88,15 @@ def test_read_only_and_strided_images():
     assert torch.equal(to_tensor(view, 14, MEAN, STD), expected)
 
 
-def test_an_unknown_rule_is_refused():
+def test_an_unknown_rule_or_order_is_refused():
     with pytest.raises(
         InputError, match=r"unknown resize rule 'squish' \(known: squash\); did you mean 'squash'"
     ):
         to_tensor(noise(8, 8), 8, MEAN, STD, rule="squish")
+    with pytest.raises(
+        InputError, match=r"unknown resize order 'vertical-first' \(known: horizontal-first\)"
+    ):
+        to_tensor(noise(8, 8), 8, MEAN, STD, order="vertical-first")
 
 
 @pytest.mark.parametrize(

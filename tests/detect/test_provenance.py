@@ -29,6 +29,10 @@ def test_what_stands_behind_the_numbers_becomes_plain_data() -> None:
     assert json.loads(json.dumps(plain)) == plain
     assert DetectorInfo.model_validate(plain) == found
     assert plain["recipe"] == detector.recipe.as_dict()
+    profile = plain["recipe"]["profile"]
+    assert (profile["image_resize"], profile["resize_order"]) == ("squash", "horizontal-first")
+    assert detector.reading.form[-2:] == ("squash", "horizontal-first")
+    assert detector.encode_key.profile.resize_order == "horizontal-first"
     assert (found.method, found.recipe_hash) == ("anomalyclip", detector.recipe.hash)
     assert (found.image_size, found.dtype) == (detector.recipe.image_size, "float32")
     assert (found.setting, found.fidelity) == (detector.setting, detector.recipe.fidelity)

@@ -8,6 +8,7 @@ import torch
 from open_clip import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from PIL import Image
 
+from tests.data.resampling import as_published
 from tests.parity.goldens import Golden, Kit, differences
 from tests.parity.synthetic import TINY_DINO, dino_state_dict
 from zsad.backbones.dinov2 import dinov2_from_official_state, imagenet_from_clip
@@ -19,9 +20,10 @@ def test_features_are_those_of_the_official_code(kit: Kit, golden: Golden) -> No
     state = dino_state_dict(TINY_DINO, golden.meta["seed"])
     tower = dinov2_from_official_state({key: torch.from_numpy(value) for key, value in state.items()})
     side = golden.meta["image_size"]
+    how = Image.Resampling.BICUBIC
     pixels = np.stack(
         [
-            np.asarray(Image.open(path).convert("RGB").resize((side, side), Image.Resampling.BICUBIC))
+            np.asarray(as_published(Image.open(path).convert("RGB"), side, how).resize((side, side), how))
             for path in kit.image_paths
         ]
     )

@@ -24,8 +24,9 @@ _FILTERS = {
 def resize(pixels: npt.NDArray[Pixel], height: int, width: int, how: Filter) -> npt.NDArray[Pixel]:
     """Resize both sides: the horizontal pass first, then the vertical one.
 
-    Values are rounded between the passes, so their order decides on single grey levels. Pillow before 13
-    goes horizontally first, Pillow 13 turns that round for tall images. One pass alone is the same in both.
+    Values are rounded between the passes, so their order decides on single grey levels. In one call, Pillow
+    before 13 goes horizontally first (some versions not where an image is over a hundred times as tall as
+    wide); Pillow 13 turns that round for tall images. One pass alone is the same in all of them.
 
     Args:
         pixels: uint8 [H, W, 3] or [H, W], or float32 [H, W].
