@@ -30,9 +30,10 @@ zsad_api = 1
 @hookimpl
 def zsad_parts():
     for name in ("Keeps", "Tower", "View", "Wrapped", "Transposed", "Copies", "Empty"):
-        yield PartSpec(f"acme.{name.lower()}", "prompt_learner", f"acme_parts:{name}", "Prompts.", learnable=True)
+        yield PartSpec(f"acme.{name.lower()}", "prompt_learner", f"acme_parts:{name}", "P.", learnable=True)
     yield PartSpec("acme.buffer", "prompt_learner", "acme_parts:View", "Learns nothing.")
-    yield PartSpec("acme.waits", "scorer", "acme_parts:Waits", "S.", provides={"scores:logits", "image_score"})
+    yield PartSpec("acme.waits", "scorer", "acme_parts:Waits", "S.",
+                   provides={"scores:logits", "image_score"})
     yield PartSpec("acme.answers", "scorer", "acme_parts:answers", "S.", two_phase=True,
                    provides={"scores:logits", "image_score"})
     yield PartSpec("acme.learns", "scorer", "acme_parts:answers", "S.", learnable=True,
@@ -193,5 +194,5 @@ def test_a_backbone_without_text_has_no_view_of_it() -> None:
         vision_width=8, embed_dim=8, depth=2, patch_size=8, image_size=64, taps=(1, 2), stage="raw",
         text_view=None, device=torch.device("cpu"), seed=0,
     )  # fmt: skip
-    with pytest.raises(ZsadError, match="reads the text side of a backbone without one; .* require 'text'"):
+    with pytest.raises(ZsadError, match=r"reads the text side of a backbone without one; .* require 'text'"):
         _ = context.text

@@ -121,7 +121,7 @@ def test_the_last_batch_of_a_scope_is_checked_at_its_end(
     detector = load("waits")
     scope = detector.scope()
     assert detector.add(scope, detector.encode(images)) is None
-    with pytest.raises(ZsadError, match="no number for image 3$"):
+    with pytest.raises(ZsadError, match=r"no number for image 3$"):
         detector.finish(scope)
 
 

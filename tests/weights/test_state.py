@@ -120,12 +120,12 @@ def test_sizes_hold_for_any_numbers(width: int, times: int, tokens: int, off: in
 
 
 def test_what_is_missing_or_no_tensor_is_named() -> None:
-    with pytest.raises(InputError, match="^it lacks 'b', which Acme's checkpoints have$"):
+    with pytest.raises(InputError, match=r"^it lacks 'b', which Acme's checkpoints have$"):
         reader(a=torch.zeros(1)).take("b", "1")
-    with pytest.raises(InputError, match="^it lacks 'b', which Acme's checkpoints have$"):
+    with pytest.raises(InputError, match=r"^it lacks 'b', which Acme's checkpoints have$"):
         reader(a=torch.zeros(1)).raw("b")
     for value in ([1.0], 3, None, "a"):
-        with pytest.raises(InputError, match="^'a' is no tensor$"):
+        with pytest.raises(InputError, match=r"^'a' is no tensor$"):
             reader(a=value).take("a", "1")
 
 
@@ -146,7 +146,7 @@ def test_a_run_is_what_a_number_counts_through() -> None:
 def test_a_run_ends_at_a_gap_and_the_rest_is_left_over() -> None:
     state = reader(**{f"deep__{n}": torch.zeros(2) for n in (0, 1, 3)})
     assert state.run("deep.{}", "width").shape == (2, 2)
-    with pytest.raises(InputError, match="^it has 'deep.3', which Acme's checkpoints have not$"):
+    with pytest.raises(InputError, match=r"^it has 'deep.3', which Acme's checkpoints have not$"):
         state.finish()
 
 
@@ -172,7 +172,7 @@ def test_a_layer_has_its_bias_over_the_first_axis() -> None:
     state.finish()
     with pytest.raises(InputError, match=r"'fc.bias' has the shape \(6,\) instead of \(4\)"):
         reader(fc__weight=torch.zeros(4, 6, 3, 3), fc__bias=torch.zeros(6)).layer("fc", "out in 3 3")
-    with pytest.raises(InputError, match="it lacks 'fc.bias'"):
+    with pytest.raises(InputError, match=r"it lacks 'fc.bias'"):
         reader(fc__weight=torch.zeros(4, 6)).layer("fc", "out in")
 
 
@@ -180,7 +180,7 @@ def test_what_is_left_out_by_name_is_no_rest() -> None:
     state = reader(a=torch.zeros(1), clip__w=torch.zeros(1), clip2=torch.zeros(1), text__w=0)
     state.leave_out("clip.", "text.")
     state.take("a", "1")
-    with pytest.raises(InputError, match="^it has 'clip2', which Acme's checkpoints have not$"):
+    with pytest.raises(InputError, match=r"^it has 'clip2', which Acme's checkpoints have not$"):
         state.finish()
     assert not state.has("a") and not state.has("clip.w") and state.has("clip2")
 
