@@ -74,7 +74,7 @@ class Grid:
 
     def to_maps(self, tokens: Tensor) -> Tensor:
         """Lay tokens [B, h * w, K] out as [B, K, h, w]."""
-        return tokens.transpose(1, 2).reshape(tokens.shape[0], -1, self.height, self.width)
+        return tokens.transpose(1, 2).reshape(*tokens.shape[::2], self.height, self.width)
 
     def to_tokens(self, maps: Tensor) -> Tensor:
         """Read maps [B, K, h, w] row by row: [B, h * w, K]."""

@@ -139,9 +139,8 @@ def test_every_tensor_of_both_towers_is_known_as_frozen(backbone: ClipBackbone, 
         held = dict(module.named_parameters()) | dict(module.named_buffers())
         held |= {name: value for name, value in vars(module).items() if isinstance(value, Tensor)}
         assert len(held) > 20
-        assert not [
-            name for name, tensor in held.items() if tensor.untyped_storage().data_ptr() not in frozen
-        ]
+        places = {name: tensor.untyped_storage().data_ptr() for name, tensor in held.items()}
+        assert not [name for name, place in places.items() if place not in frozen]
 
 
 def test_answers_are_copies_of_their_own(view: TowerText) -> None:

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from zsad.detect.scope import Scope
+from zsad.detect.text_side import without_text
 from zsad.errors import ZsadError
-from zsad.values import Conditioning, Features, Grid, Scores, ScoreSet, TokenSet
+from zsad.values import Conditioning, Features, Grid, Prediction, Scores, ScoreSet, TokenSet
 
 SIDE = 4
 
@@ -17,6 +18,10 @@ def features_of(values: Sequence[float], names: Sequence[str]) -> Features:
     tokens = torch.tensor(values)[:, None, None].expand(-1, SIDE * SIDE, 1)
     entry = TokenSet("t", tokens, Grid(SIDE, SIDE), "joint", 1)
     return Features((entry,), tokens[:, 0], tuple(names), SIDE, {"twice": 2 * tokens[:, 0]})
+
+
+def add(scope: Scope, features: Features) -> Prediction | None:
+    return scope.add(features, without_text(features))
 
 
 def map_of(values: Tensor) -> Tensor:
@@ -52,7 +57,7 @@ class Rank:
 
     def finalize(self, scope: Sequence[tuple[Scores, Tensor]]) -> Scores:
         score = torch.cat([value for _, value in scope]).argsort().argsort().float()
-        maps = torch.cat([scores.map for scores, _ in scope if scores.map is not None])
+        maps = torch.cat([scores.required_map for scores, _ in scope])
         return Scores(map=maps).with_image_score(score, "rank")
 
 
@@ -60,13 +65,12 @@ class Double:
     """A post-processor of one phase."""
 
     def __call__(self, scores: Scores, features: Features) -> Scores:
-        assert scores.image_score is not None
-        return scores.with_image_score(2 * scores.image_score, "double")
+        return scores.with_image_score(2 * scores.required_image_score, "double")
 
 
 def test_one_phase_answers_at_once() -> None:
     scope = Scope(Direct(), [Double()])
-    prediction = scope.add(features_of([1, 2], "ab"), None)
+    prediction = add(scope, features_of([1, 2], "ab"))
     assert not scope.waits and prediction is not None
     assert prediction.score.tolist() == [2, 4]
     assert (prediction.class_names, prediction.trace) == (("a", "b"), ("direct", "double"))
@@ -88,7 +92,7 @@ def test_a_scope_is_a_class_however_its_images_come(
     values, names = [1.0, 10.0, 3.0, 5.0, 50.0, 30.0], "abaabb"
     scope = Scope(scorer, steps)  # type: ignore[arg-type]
     for low, high in batches:
-        assert scope.add(features_of(values[low:high], names[low:high]), None) is None
+        assert add(scope, features_of(values[low:high], names[low:high])) is None
     prediction = scope.finish()
     assert prediction is not None
     assert prediction.score.tolist() == expected
@@ -100,7 +104,7 @@ def test_a_scope_is_a_class_however_its_images_come(
 def test_a_finished_scope_starts_anew() -> None:
     scope = Scope(Mean(), [])
     for values in ([1.0, 3.0], [10.0, 30.0, 50.0]):
-        scope.add(features_of(values, "a" * len(values)), None)
+        add(scope, features_of(values, "a" * len(values)))
         prediction = scope.finish()
         assert prediction is not None and len(prediction) == len(values)
         assert prediction.score.sum() == 0
@@ -108,7 +112,8 @@ def test_a_finished_scope_starts_anew() -> None:
 
 
 def test_steps_yield_after_every_part() -> None:
-    scores = list(Scope(Mean(), [Rank(), Double()]).steps(features_of([1.0, 9.0, 5.0], "aba"), None))
+    features = features_of([1.0, 9.0, 5.0], "aba")
+    scores = list(Scope(Mean(), [Rank(), Double()]).steps(features, without_text(features)))
     assert [entry.image_score.tolist() for entry in scores if entry.image_score is not None] == [
         [-2, 0, 2], [0, 0, 1], [0, 0, 2]
     ]  # fmt: skip
@@ -126,6 +131,6 @@ class SmallMap:
 
 def test_parts_that_break_their_word_are_named() -> None:
     with pytest.raises(ZsadError, match="without an image score"):
-        Scope(NoScore(), []).add(features_of([1], "a"), None)
+        add(Scope(NoScore(), []), features_of([1], "a"))
     with pytest.raises(ZsadError, match=r"a map \[1, 2, 2\] .* instead of \[1, 4, 4\]"):
-        Scope(NoScore(), [SmallMap()]).add(features_of([1], "a"), None)
+        add(Scope(NoScore(), [SmallMap()]), features_of([1], "a"))
