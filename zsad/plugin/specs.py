@@ -124,7 +124,7 @@ class MetricSpec:
 
     Attributes:
         name: Column name in ``summary.csv``, for example ``"pixel_auroc"``.
-        factory: Import string of ``build(options) -> Metric``.
+        factory: Import string of ``build() -> Metric``.
         summary: One sentence for ``zsad metrics``.
         uses_test_labels: The figure is tuned on test labels (F1-max), which its name has to say.
     """
@@ -171,21 +171,6 @@ class GeneratorSpec:
     summary: str
     options: str | None = None
     level: GeneratorLevel = "image"
-
-
-@dataclass(frozen=True)
-class ExporterSpec:
-    """A deployment format of ``zsad export``.
-
-    Attributes:
-        name: For example ``"onnx"``.
-        export: Import string of ``export(detector, path) -> None``.
-        summary: One sentence for listings.
-    """
-
-    name: str
-    export: str
-    summary: str
 
 
 @dataclass(frozen=True)
@@ -241,7 +226,6 @@ Spec = (
     | MetricSpec
     | LossSpec
     | GeneratorSpec
-    | ExporterSpec
     | ReporterSpec
     | CommandSpec
     | DemoTabSpec

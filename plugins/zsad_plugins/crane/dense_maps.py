@@ -74,7 +74,7 @@ class StemMaps:
 
 @lru_cache(maxsize=2)
 def _dinov2(model: str, device: torch.device) -> DinoV2:
-    from zsad.backbones.dinov2 import load_dinov2  # transformers takes seconds to import
+    from zsad.backbones.dinov2_loading import load_dinov2  # transformers takes seconds to import
 
     return load_dinov2(model, device)
 
