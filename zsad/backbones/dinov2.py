@@ -170,7 +170,7 @@ def resize_dinov2_position(
 
 
 def imagenet_from_clip(images: Tensor, clip_mean: Sequence[float], clip_std: Sequence[float]) -> Tensor:
-    """Turn images that were normalised for CLIP into DINOv2's input (Crane+).
+    """Turn images that were normalised for CLIP into DINOv2's input (as Salehi et al., BMVC 2026, do).
 
     Args:
         images: [B, 3, H, W], normalised by ``clip_mean`` and ``clip_std``.
