@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 import shlex
 import shutil
@@ -16,6 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 PROGRAMS = ("zsad", "python", "accelerate", "pre-commit", "ruff", "mypy", "just")
 """Programs whose calls in shell blocks are looked at."""
+
+JUSTFILE = ROOT / "justfile"
 
 _SHELL = re.compile(rf"(?:[A-Z_]+=\S* )*(?:{'|'.join(PROGRAMS)}|export) ")
 _SPAN = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.DOTALL)
@@ -192,9 +195,9 @@ def _cells(row: str) -> tuple[str, ...]:
 
 @cache
 def calls() -> tuple[Call, ...]:
-    """Return every call of ``PROGRAMS`` in the documents' blocks and sentences."""
+    """Return every call of ``PROGRAMS`` in the documents' blocks and sentences, and in the justfile."""
     found: list[Call] = []
-    for block in blocks("shell"):
+    for block in [*blocks("shell"), *recipes()]:
         words = shell_calls(block.text, block.place)
         found += [Call(block.place, block.document, each, whole=True) for each in words]
     for document in documents():
@@ -209,8 +212,20 @@ def calls() -> tuple[Call, ...]:
     return tuple(found)
 
 
+def recipes() -> list[Block]:
+    """Return the recipes of the justfile as shell blocks, without what stands for their arguments."""
+    found = []
+    lines = JUSTFILE.read_text(encoding="utf-8").splitlines()
+    for number, line in enumerate(lines, 1):
+        if re.match(r"[a-z][\w-]*( \*\w+)?:$", line):
+            body = itertools.takewhile(lambda each: each.startswith("    "), lines[number:])
+            text = "".join(re.sub(r"\{\{.*?\}\}", "", each[4:]) + "\n" for each in body)
+            found.append(Block(_place(JUSTFILE, number), JUSTFILE, "shell", text))
+    return found
+
+
 def shell_calls(script: str, place: str) -> list[tuple[str, ...]]:
-    """Have a shell read a script in which nothing but functions can be called, and return what it would call."""
+    """Have a shell read a script in which it can call nothing but functions; return what it would call."""
     bash = shutil.which("bash")
     assert bash, "bash reads the shell blocks of the documents"
     stand_ins = "".join(
