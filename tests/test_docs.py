@@ -194,6 +194,7 @@ NOT_RUN: tuple[tuple[Callable[[str], object], str], ...] = (
         lambda text: re.search(r"hf://|OWNER/NAME|ARCH@FILE|CHECKPOINT\.pth", text),
         "a hub or an authors' checkpoint",
     ),
+    (lambda text: re.search(r"--data procedural|--method filo", text), "minutes to hours of training"),
     (lambda text: "/manifest.csv" in text or "runs/mini" in text, "real test sets"),
 )
 """Commands that are only parsed, and why."""
@@ -226,15 +227,15 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the files and folders that the documents' commands name."""
     folder = tmp_path_factory.mktemp("reader")
     for name in ("PARTS", "COLONDB", "CLINICDB", "data/parts"):
-        draw_set(folder / name, normal=2, anomalous=2)
+        draw_set(folder / name, normal=1, anomalous=1)
     for name in ("mvtec", "visa"):
-        drawn = draw_set(folder / "drawn" / name, normal=4, anomalous=2)
+        drawn = draw_set(folder / "drawn" / name, normal=2, anomalous=1)
         bottle = folder / "data" / name / "bottle"
         for old, new in (("good", "test/good"), ("bad", "test/bad"), ("masks/bad", "ground_truth/bad")):
             (bottle / new).parent.mkdir(parents=True, exist_ok=True)
             (drawn / old).rename(bottle / new)
     for name in ("GOOD", "FOLDER", "data/good"):
-        (draw_set(folder / "drawn" / name, normal=3, anomalous=0) / "good").rename(folder / name)
+        (draw_set(folder / "drawn" / name, normal=2, anomalous=0) / "good").rename(folder / name)
     image = next((folder / "PARTS" / "bad").glob("*.png"))
     for name in ("PHOTO.jpg", "part.png"):
         (folder / name).write_bytes(image.read_bytes())
