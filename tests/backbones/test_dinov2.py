@@ -21,11 +21,10 @@ from zsad.backbones.dinov2 import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     DinoV2,
-    dinov2_from_official_state,
     imagenet_from_clip,
-    load_dinov2,
     resize_dinov2_position,
 )
+from zsad.backbones.dinov2_loading import dinov2_from_official_state, load_dinov2
 from zsad.errors import InputError
 
 Array = npt.NDArray[np.float64]
@@ -288,7 +287,7 @@ def test_refuses_wrong_inputs(tower: DinoV2) -> None:
 
 def test_unreachable_hub_is_one_sentence(tmp_path: Path) -> None:
     script = (
-        "from zsad.backbones.dinov2 import load_dinov2\n"
+        "from zsad.backbones.dinov2_loading import load_dinov2\n"
         "from zsad.errors import InputError, ZsadError\n"
         "try:\n"
         "    load_dinov2('facebook/dinov2-with-registers-base')\n"
@@ -312,7 +311,7 @@ def test_unreachable_hub_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_importing_it_does_not_import_transformers() -> None:
-    script = "import sys, zsad.backbones.dinov2; print('transformers' in sys.modules)"
+    script = "import sys, zsad.backbones.dinov2_loading; print('transformers' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
 

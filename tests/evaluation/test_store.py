@@ -210,7 +210,7 @@ def test_a_metric_that_gives_no_number_is_named(evaluate, detector, dataset, sit
     from zsad.plugin.specs import MetricSpec
     zsad_api = 1
 
-    def build(options):
+    def build():
         return CurveMetric("image", lambda curve: float("nan"))
 
     @hookimpl

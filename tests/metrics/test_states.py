@@ -16,7 +16,7 @@ from zsad.errors import InputError, ZsadError
 from zsad.metrics import ImageState, PixelState, UndefinedMetricError, metric
 
 PIXEL = tuple(
-    build({})
+    build()
     for build in (
         metric.pixel_auroc,
         metric.pixel_ap,
@@ -25,7 +25,7 @@ PIXEL = tuple(
         metric.aupro_legacy200,
     )
 )
-IMAGE = tuple(build({}) for build in (metric.image_auroc, metric.image_ap, metric.image_f1_max))
+IMAGE = tuple(build() for build in (metric.image_auroc, metric.image_ap, metric.image_f1_max))
 
 
 def pixel_state(maps: Array, masks: Array) -> PixelState:

@@ -11,7 +11,8 @@ from PIL import Image
 from tests.data.resampling import as_published
 from tests.parity.goldens import Golden, Kit, differences
 from tests.parity.synthetic import TINY_DINO, dino_state_dict
-from zsad.backbones.dinov2 import dinov2_from_official_state, imagenet_from_clip
+from zsad.backbones.dinov2 import imagenet_from_clip
+from zsad.backbones.dinov2_loading import dinov2_from_official_state
 
 
 @pytest.mark.parity

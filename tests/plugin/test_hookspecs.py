@@ -21,7 +21,7 @@ def example(hook):
 def test_the_table_of_hooks_is_the_module():
     declared = {name for name, value in vars(hookspecs).items() if hasattr(value, "zsad_spec")}
     assert declared == set(HOOKS)
-    assert len(HOOKS) == 11
+    assert len(HOOKS) == 10
 
 
 @pytest.mark.parametrize("hook", HOOKS)

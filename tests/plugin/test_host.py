@@ -5,6 +5,7 @@ from importlib.metadata import EntryPoint
 import pytest
 
 from zsad.errors import InputError, ZsadError
+from zsad.plugin.contributions import HOOKS
 from zsad.plugin.host import Host, get_host
 from zsad.plugin.imports import load_object
 from zsad.plugin.specs import BackboneSpec
@@ -43,9 +44,10 @@ def test_an_active_plugin_contributes(site):
     assert (claim.distribution, claim.plugin) == ("acme", "acme")
 
 
-def test_all_ten_registries_exist(site):
+def test_every_hook_has_its_registry(site):
     host = Host.discover(entry_points=[])
-    names = "backbones parts recipes datasets metrics generators exporters reporters commands demo_tabs"
+    names = "backbones parts recipes datasets metrics losses generators reporters commands demo_tabs"
+    assert [f"zsad_{name}" for name in names.split()] == list(HOOKS)
     assert [getattr(host, name).names() for name in names.split()] == [[]] * 10
     assert host.plugins == []
 

@@ -26,7 +26,6 @@ from zsad.backbones.open_clip_weights import native_tower_profile, normalisation
 from zsad.backbones.tokenizers import Tokenizer, tokenizer_of
 from zsad.errors import InputError, nearest
 
-OPENAI_DATA = "OpenAI's WIT (400 million image-text pairs)"
 OPENAI_MARKS = {"input_resolution", "context_length", "vocab_size"}
 """Scalars that only OpenAI's own files hold; their weights were trained with QuickGELU."""
 

@@ -13,20 +13,32 @@ import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from zsad.errors import InputError
-
-if TYPE_CHECKING:
-    from zsad.data.dataset import DatasetImage
 
 PROBE = 64 * 1024
 """Bytes of an image that count."""
 
 
-def manifest_hash(
-    root: Path, images: Iterable[DatasetImage], normal_train_images: Iterable[DatasetImage]
-) -> str:
+class _Labelled(Protocol):
+    """What counts of an image, see ``zsad.data.dataset.DatasetImage``."""
+
+    @property
+    def image(self) -> Path: ...
+    @property
+    def mask(self) -> Path | None: ...
+    @property
+    def anomalous(self) -> bool: ...
+    @property
+    def class_name(self) -> str: ...
+    @property
+    def noun(self) -> str: ...
+    @property
+    def defect_type(self) -> str | None: ...
+
+
+def manifest_hash(root: Path, images: Iterable[_Labelled], normal_train_images: Iterable[_Labelled]) -> str:
     """Return a sha256 as 64 hexadecimal digits.
 
     Raises:
@@ -37,7 +49,7 @@ def manifest_hash(
     return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
 
-def _line(root: Path, image: DatasetImage, part: str) -> str:
+def _line(root: Path, image: _Labelled, part: str) -> str:
     mask = None if image.mask is None else [_relative(root, image.mask), _content(image.mask, None)]
     where, content = _relative(root, image.image), _content(image.image, PROBE)
     labels = [image.anomalous, image.class_name, image.noun, image.defect_type]

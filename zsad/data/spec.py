@@ -1,6 +1,6 @@
 """The words by which a command line names a dataset: ``[NAME:]LAYOUT[=PATH][:CLASS,CLASS]``.
 
-``mvtec=/data/mvtec`` is a layout and its folder, ``samples`` a layout that needs none.
+``mvtec=/data/mvtec`` is a layout and its folder; a layout that draws its images needs none.
 ``mvtec=/data/mvtec:bottle,cable`` keeps two classes, ``mine:folder=/data/x`` has results say ``mine``.
 A layout may be written ``distribution:layout``, as everywhere.
 
@@ -99,7 +99,7 @@ def open_dataset(text: str, host: Host) -> Dataset:
 
 
 def needs_path(reader: Any) -> bool:
-    """Return whether a reader takes a path; one without parameters belongs to a layout like ``samples``."""
+    """Return whether a reader takes a path; one without parameters belongs to a layout without files."""
     return bool(inspect.signature(reader).parameters)
 
 

@@ -127,9 +127,9 @@ def prepare(
 
 
 def _metric(host: Host, name: str) -> Metric:
-    build: Callable[[Mapping[str, Any]], Metric] = load_object(host.metrics.get(name).spec.factory)
+    build: Callable[[], Metric] = load_object(host.metrics.get(name).spec.factory)
     try:
-        return build({})
+        return build()
     except (TypeError, ValueError) as error:
         raise InputError(f"--metrics {name}: {error}") from error
 

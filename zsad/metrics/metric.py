@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
-from zsad.errors import InputError, nearest
 from zsad.metrics import overlap, ranking
 from zsad.metrics.curve import Curve
 from zsad.metrics.states import Level, State
-
-Options = Mapping[str, Any]
 
 
 @runtime_checkable
@@ -61,65 +57,41 @@ class CurveMetric:
         return self.function(state.curve)
 
 
-def image_auroc(options: Options) -> Metric:
+def image_auroc() -> Metric:
     """Build AUROC of image scores."""
-    return _without_options("image_auroc", "image", ranking.area_under_roc, options)
+    return CurveMetric("image", ranking.area_under_roc)
 
 
-def image_ap(options: Options) -> Metric:
+def image_ap() -> Metric:
     """Build average precision of image scores."""
-    return _without_options("image_ap", "image", ranking.average_precision, options)
+    return CurveMetric("image", ranking.average_precision)
 
 
-def image_f1_max(options: Options) -> Metric:
+def image_f1_max() -> Metric:
     """Build largest F1 of image scores."""
-    return _without_options("image_f1_max", "image", ranking.largest_f1, options)
+    return CurveMetric("image", ranking.largest_f1)
 
 
-def pixel_auroc(options: Options) -> Metric:
+def pixel_auroc() -> Metric:
     """Build AUROC of pixel scores."""
-    return _without_options("pixel_auroc", "pixel", ranking.area_under_roc, options)
+    return CurveMetric("pixel", ranking.area_under_roc)
 
 
-def pixel_ap(options: Options) -> Metric:
+def pixel_ap() -> Metric:
     """Build average precision of pixel scores."""
-    return _without_options("pixel_ap", "pixel", ranking.average_precision, options)
+    return CurveMetric("pixel", ranking.average_precision)
 
 
-def pixel_f1_max(options: Options) -> Metric:
+def pixel_f1_max() -> Metric:
     """Build largest F1 of pixel scores."""
-    return _without_options("pixel_f1_max", "pixel", ranking.largest_f1, options)
+    return CurveMetric("pixel", ranking.largest_f1)
 
 
-def aupro(options: Options) -> Metric:
-    """Build exact AUPRO.
-
-    Args:
-        options: ``limit``, the largest false-positive rate in (0, 1], 0.3 by default.
-
-    Raises:
-        InputError: Unknown option, or a limit outside (0, 1].
-    """
-    _refuse_unknown("aupro", options, ("limit",))
-    limit = options.get("limit", 0.3)
-    if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not 0 < limit <= 1:
-        raise InputError(f"aupro: limit has to be a number in (0, 1], not {limit!r}")
-    return CurveMetric("pixel", partial(overlap.area_under_pro, limit=float(limit)))
+def aupro() -> Metric:
+    """Build exact AUPRO up to a false-positive rate of 0.3."""
+    return CurveMetric("pixel", overlap.area_under_pro)
 
 
-def aupro_legacy200(options: Options) -> Metric:
+def aupro_legacy200() -> Metric:
     """Build AUPRO as the papers' code approximates it."""
-    return _without_options("aupro_legacy200", "pixel", overlap.area_under_pro_legacy200, options)
-
-
-def _without_options(
-    name: str, level: Level, function: Callable[[Curve], float], options: Options
-) -> CurveMetric:
-    _refuse_unknown(name, options, ())
-    return CurveMetric(level, function)
-
-
-def _refuse_unknown(name: str, options: Options, known: tuple[str, ...]) -> None:
-    for option in options:
-        if option not in known:
-            raise InputError(f"{name} has no option '{option}'{nearest(option, known)}")
+    return CurveMetric("pixel", overlap.area_under_pro_legacy200)

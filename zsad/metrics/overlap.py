@@ -50,11 +50,12 @@ def area_under_pro(curve: Curve, limit: float = 0.3) -> float:
 
 
 def area_under_pro_legacy200(curve: Curve) -> float:
-    """Return what the routine ``cal_pro_score`` of AnomalyCLIP, APRIL-GAN, MuSc and others returns.
+    """Return what the routine ``cal_pro_score`` returns that many papers' code shares.
 
-    For comparison with papers only. It takes some 200 thresholds at equal distances between the smallest and
-    the largest score, keeps those with a false-positive rate below 0.3, stretches the rates that remain to
-    [0, 1], and neither interpolates to 0.3 nor starts at 0: with most scores near 0 it can be off by 0.2.
+    For comparison with such papers only (Chen et al., VAND 2023; Zhou et al. and Li et al., ICLR 2024; and
+    others). It takes some 200 thresholds at equal distances between the smallest and the largest score,
+    keeps those with a false-positive rate below 0.3, stretches the rates that remain to [0, 1], and
+    neither interpolates to 0.3 nor starts at 0: with most scores near 0 it can be off by 0.2.
 
     Raises:
         UndefinedMetricError: Where that routine fails or returns NaN: all scores are equal, or its thresholds

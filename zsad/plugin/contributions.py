@@ -22,7 +22,6 @@ HOOKS: dict[str, type[Any]] = {
     "zsad_metrics": specs.MetricSpec,
     "zsad_losses": specs.LossSpec,
     "zsad_generators": specs.GeneratorSpec,
-    "zsad_exporters": specs.ExporterSpec,
     "zsad_reporters": specs.ReporterSpec,
     "zsad_commands": specs.CommandSpec,
     "zsad_demo_tabs": specs.DemoTabSpec,

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
         CommandSpec,
         DatasetSpec,
         DemoTabSpec,
-        ExporterSpec,
         GeneratorSpec,
         LossSpec,
         MetricSpec,
@@ -243,34 +242,6 @@ def zsad_generators() -> Iterable[GeneratorSpec]:
                     factory="acme_vision.scratches:build",
                     options="acme_vision.options:ScratchOptions",
                     summary="Thin bright scratches at random angles.",
-                )
-
-    .. versionadded:: 0.1
-    """
-    raise NotImplementedError
-
-
-@hookspec
-def zsad_exporters() -> Iterable[ExporterSpec]:
-    """Contribute deployment formats.
-
-    Called by ``zsad export``. Yield one ``ExporterSpec`` for each format.
-
-    Example:
-        .. code-block:: python
-
-            from zsad.plugin.hookspecs import hookimpl
-            from zsad.plugin.specs import ExporterSpec
-
-            zsad_api = 1
-
-
-            @hookimpl
-            def zsad_exporters():
-                yield ExporterSpec(
-                    name="coreml",
-                    export="acme_vision.coreml:export",
-                    summary="A Core ML package for Apple devices.",
                 )
 
     .. versionadded:: 0.1

@@ -20,7 +20,6 @@ from zsad.plugin.specs import (
     CommandSpec,
     DatasetSpec,
     DemoTabSpec,
-    ExporterSpec,
     GeneratorSpec,
     LossSpec,
     MetricSpec,
@@ -99,7 +98,6 @@ class Host:
         self.metrics: Registry[MetricSpec] = Registry("metric", claims.get("zsad_metrics", ()))
         self.losses: Registry[LossSpec] = Registry("loss", claims.get("zsad_losses", ()))
         self.generators: Registry[GeneratorSpec] = Registry("generator", claims.get("zsad_generators", ()))
-        self.exporters: Registry[ExporterSpec] = Registry("exporter", claims.get("zsad_exporters", ()))
         self.reporters: Registry[ReporterSpec] = Registry("reporter", claims.get("zsad_reporters", ()))
         self.commands: Registry[CommandSpec] = Registry("command", claims.get("zsad_commands", ()))
         self.demo_tabs: Registry[DemoTabSpec] = Registry("demo tab", claims.get("zsad_demo_tabs", ()))

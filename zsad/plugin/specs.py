@@ -158,7 +158,7 @@ class MetricSpec:
 
     Attributes:
         name: Column name in ``summary.csv``, for example ``"pixel_auroc"``.
-        factory: Import string of ``build(options) -> Metric``.
+        factory: Import string of ``build() -> Metric``.
         summary: One sentence for ``zsad metrics``.
         uses_test_labels: The figure is tuned on test labels (F1-max), which its name has to say.
     """
@@ -205,21 +205,6 @@ class GeneratorSpec:
     summary: str
     options: ImportString | None = None
     level: GeneratorLevel = "image"
-
-
-@dataclass(frozen=True)
-class ExporterSpec:
-    """A deployment format of ``zsad export``.
-
-    Attributes:
-        name: For example ``"onnx"``.
-        export: Import string of ``export(detector, path) -> None``.
-        summary: One sentence for listings.
-    """
-
-    name: str
-    export: ImportString
-    summary: str
 
 
 @dataclass(frozen=True)
@@ -275,7 +260,6 @@ Spec = (
     | MetricSpec
     | LossSpec
     | GeneratorSpec
-    | ExporterSpec
     | ReporterSpec
     | CommandSpec
     | DemoTabSpec

@@ -44,7 +44,9 @@ class Maps(_Frozen):
 
 
 class Training(_Frozen):
-    """One stage of training, and what differs in a stage that follows; the defaults are AnomalyCLIP's.
+    """One stage of training, and what differs in a stage that follows.
+
+    The defaults are those of Zhou et al., ICLR 2024.
 
     Attributes:
         epochs: Passes over the training set.

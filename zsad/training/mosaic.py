@@ -18,8 +18,9 @@ from zsad.values import Sample, places_by_name
 MosaicLabel = Literal["from-mask", "original"]
 """Where a mosaic's image label comes from.
 
-The codes of APRIL-GAN, AdaCLIP, FiLo and Crane keep the label of the example that is replaced (``original``),
-which is often wrong: four normal images labelled anomalous, and the other way round.
+Published code (of Chen et al., VAND 2023; Cao et al., ECCV 2024; Gu et al., ACM MM 2024; Salehi et al., BMVC
+2026) keeps the label of the example that is replaced (``original``), which is often wrong: four
+normal images labelled anomalous, and the other way round.
 """
 
 _MOSAIC = 2

@@ -69,7 +69,7 @@ def _dinov2(model: str, device: torch.device) -> DinoV2:
         InputError: No such model, or not a DINOv2.
         ZsadError: The hub cannot be reached.
     """
-    from zsad.backbones.dinov2 import load_dinov2  # transformers takes seconds to import
+    from zsad.backbones.dinov2_loading import load_dinov2  # transformers takes seconds to import
 
     try:
         return load_dinov2(model, device)
