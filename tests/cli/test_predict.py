@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zsad.detect.loading import load_detector
+from tests.loading import load_detector
 
 
 def test_writes_scores_overlay_and_native_map(zsad, tiny, photo, tmp_path) -> None:

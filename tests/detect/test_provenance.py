@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from zsad.detect.loading import load_detector
+from tests.loading import load_detector
 from zsad.detect.provenance import NO_THRESHOLD, about, decision
 
 

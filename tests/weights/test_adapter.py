@@ -16,11 +16,11 @@ from peft.tuners.lora import Linear as LoraLinear
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from tests.loading import load_detector
 from zsad.backbones.card import TrainedOn
 from zsad.backbones.clip import ClipBackbone, state_digest
 from zsad.backbones.loading import load_backbone
 from zsad.detect.detector import Detector
-from zsad.detect.loading import load_detector
 from zsad.detect.passes import group_by_pass, run_pass
 from zsad.errors import InputError, ZsadError
 from zsad.evaluation.cells import Contestant

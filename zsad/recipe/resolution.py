@@ -19,7 +19,7 @@ from zsad.errors import InputError
 from zsad.plugin.host import Host
 from zsad.plugin.imports import load_object
 from zsad.plugin.specs import PART_KINDS, PartKind, PartSpec
-from zsad.recipe.overrides import LISTS, apply_overrides, changes_parts
+from zsad.recipe.overrides import apply_overrides, changes_parts
 from zsad.recipe.profiles import Readout, TextProfile, TowerProfile
 from zsad.recipe.recipes import (
     Fidelity,
@@ -31,6 +31,7 @@ from zsad.recipe.recipes import (
     recipe_dict,
     validate_recipe,
 )
+from zsad.recipe.settings import LISTS, NO_SETTINGS, Settings
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,7 @@ def resolve(
     method: str,
     facts: BackboneFacts,
     *,
-    overrides: Sequence[str] = (),
+    overrides: Settings = NO_SETTINGS,
     image_size: int | None = None,
 ) -> ResolvedRecipe:
     """Resolve a method on a backbone.
