@@ -132,7 +132,8 @@ def evaluate(
         ZsadError: If a method gives no number, or the folder cannot be written to.
     """
     from zsad.evaluation.evaluate import Reports, evaluate
-    from zsad.evaluation.request import STANDARD_METRICS, EvaluationRequest
+    from zsad.evaluation.request import EvaluationRequest
+    from zsad.evaluation.summary import STANDARD_METRICS
     from zsad.recipe.settings import Settings
 
     request = EvaluationRequest(

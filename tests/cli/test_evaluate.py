@@ -272,12 +272,25 @@ def test_weights_by_method() -> None:
     assert method_weights(["prompt_learner=p", "scorer=s"], ["a"]) == {
         "a": {"prompt_learner": "p", "scorer": "s"}
     }
+    assert method_weights(["a:post_processors:acme/scale=w=1", "a:scorer=s", "d:b=v"], ["a", "d:b"]) == {
+        "a": {"post_processors:acme/scale": "w=1", "scorer": "s"}, "d:b": "v",
+    }  # fmt: skip
+    assert method_weights(["post_processors:acme/scale=w"], ["a"]) == {
+        "a": {"post_processors:acme/scale": "w"}
+    }
+    assert method_weights(["some/folder=1/w", "hf://a/b@c=d"][:1], ["a"]) == {"a": "some/folder=1/w"}
+    assert method_weights(["hf://a/b@c=d"], ["a"]) == {"a": "hf://a/b@c=d"}
     for given, methods, sentence in (
-        (["w"], ["a", "b"], "with several methods, write METHOD=FILE"),
+        (["w"], ["a", "b"], "with several methods, write METHOD=FILE or METHOD:PART=FILE"),
+        (["scorer=w"], ["a", "b"], "with several methods, write METHOD=FILE or METHOD:PART=FILE"),
         (["a=w", "a=v"], ["a", "b"], "a was given a file already"),
-        (["a=w", "v"], ["a"], "and not both"),
+        (["a=w", "v"], ["a"], "a was given a file already; give one FILE for all parts, or PART=FILE"),
+        (["a:scorer=w", "v"], ["a"], "a was given a file already; give one FILE for all parts, or PART=FILE"),
         (["v", "w"], ["a"], "give one FILE"),
-        (["scorer=v", "scorer=w"], ["a"], "scorer was given a file already"),
+        (["scorer=v", "scorer=w"], ["a"], "scorer of a was given a file already"),
+        (["scorer=v", "a:scorer=w"], ["a"], "scorer of a was given a file already"),
+        (["scoer=v"], ["a"], "'scoer' is no part and no method of this command; did you mean 'scorer'"),
+        (["winclp=v"], ["a", "winclip"], "did you mean 'winclip'.*PART=FILE, METHOD=FILE or METHOD:PART"),
     ):
         with pytest.raises(InputError, match=sentence):
             method_weights(given, methods)

@@ -8,6 +8,7 @@ from zsad.errors import InputError
 from zsad.plugin.host import get_host
 from zsad.recipe.profiles import Depth, Readout, TextProfile, TowerProfile
 from zsad.recipe.resolution import BackboneFacts, ResolvedRecipe, resolve
+from zsad.recipe.settings import Settings
 
 
 def facts(arch: str = "tiny", depth: int = 12, causal: bool = True) -> BackboneFacts:
@@ -22,7 +23,7 @@ def facts(arch: str = "tiny", depth: int = 12, causal: bool = True) -> BackboneF
 
 
 def resolved(method: str, *overrides: str, **where: object) -> ResolvedRecipe:
-    return resolve(get_host(), method, facts(**where), overrides=overrides)  # type: ignore[arg-type]
+    return resolve(get_host(), method, facts(**where), overrides=Settings.parse(overrides))  # type: ignore[arg-type]
 
 
 def test_official_profile_only_where_published() -> None:

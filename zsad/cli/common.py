@@ -82,9 +82,10 @@ def method_weights(given: list[str] | None, methods: Sequence[str]) -> dict[str,
         method, part, file = _whose(text, methods)
         files = found.setdefault(method, {})
         if part in files or (files and "" in (part, *files)):
+            twice = f"{part} of {method}" if part and part in files else method
             raise InputError(
-                f"--weights {text}: {f'{part} of ' if part in files and part else ''}{method} was given a file "
-                "already; give one FILE for all parts, or PART=FILE for each of them"
+                f"--weights {text}: {twice} was given a file already; give one FILE for all parts, or "
+                "PART=FILE for each of them"
             )
         files[part] = file
     return {method: files.get("", files) for method, files in found.items()}

@@ -78,7 +78,8 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Evaluate methods on datasets."""
-    from zsad.evaluation.request import STANDARD_METRICS, EvaluationRequest
+    from zsad.evaluation.request import EvaluationRequest
+    from zsad.evaluation.summary import STANDARD_METRICS
 
     request = EvaluationRequest(
         methods=tuple(methods),

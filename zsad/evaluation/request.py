@@ -9,14 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from zsad.detect.request import Conditions, DetectorRequest
 from zsad.errors import InputError, nearest
+from zsad.evaluation.summary import STANDARD_METRICS
 
 if TYPE_CHECKING:
     from zsad.plugin.host import Host
     from zsad.weights.loading import WeightsSource
-
-STANDARD_METRICS = ("image_auroc", "image_ap", "image_f1_max", "pixel_auroc", "pixel_ap", "pixel_f1_max",
-                    "aupro")  # fmt: skip
-"""What is measured where nobody says what."""
 
 
 @dataclass(frozen=True, kw_only=True)

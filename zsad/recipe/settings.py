@@ -1,7 +1,8 @@
 """``--set``: one grammar for all that it reaches, read once. No torch here.
 
-``PATH=VALUE`` sets a value, ``LIST+=NAME`` adds a part to a list, ``LIST-=NAME`` takes one out. The first word
-of the path says whose setting it is: a recipe's, its training's, a generator's, the examples', an adapter's.
+``PATH=VALUE`` sets a value, ``LIST+=NAME`` adds a part to a list, ``LIST-=NAME`` takes one out. The first
+word of the path says whose setting it is: a recipe's, its training's, a generator's, the examples', an
+adapter's.
 """
 
 from __future__ import annotations
