@@ -52,7 +52,7 @@ def test_options_are_plain_data() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("scorer", "write part.option=value, part=name or post_processors+=name"),
+        ("scorer", r"write part\.option=value, part=name or post_processors\+=name"),
         ("=3", "write part.option=value"),
         ("scorer..temperature=3", "write part.option=value"),
         ("scorer.=3", "write part.option=value"),
