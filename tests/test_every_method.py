@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import pytest
 import torch
 
+from tests.loading import load_detector
 from zsad.backbones.clip import ClipBackbone
 from zsad.backbones.loading import load_backbone
 from zsad.detect.detector import Detector, backbone_facts
-from zsad.detect.loading import load_detector
 from zsad.detect.passes import encode_together, group_by_pass
 from zsad.errors import InputError, ZsadError
 from zsad.plugin.host import get_host

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zsad.detect.provenance import DetectorInfo
+from zsad.detect.request import DetectorRequest
 from zsad.recipe.recipes import Display
 from zsad_demo.catalogue import Model
 from zsad_demo.words import OWN_WORDS, Words
@@ -26,6 +27,16 @@ class Question:
     model: Model
     image_size: int
     words: Words = OWN_WORDS
+
+    def request(self) -> DetectorRequest:
+        """Return what is asked of the detector that answers."""
+        return DetectorRequest(
+            method=self.model.method,
+            backbone=self.model.backbone,
+            weights=self.model.weights,
+            image_size=self.image_size,
+            overrides=self.words.settings(),
+        )
 
 
 @dataclass(frozen=True, eq=False)

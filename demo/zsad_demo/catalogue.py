@@ -16,9 +16,6 @@ from zsad.recipe.resolution import resolve
 from zsad.recipe.resolved import ResolvedRecipe
 from zsad.weights.card import read_card
 
-OFFERED_FIRST = ("anomalyclip", "clip-baseline")
-"""What a newcomer sees chosen: two methods that share a pass and answer at once."""
-
 WeightFiles = Mapping[str, Sequence[Path]]
 """Files of ``--weights`` by method."""
 
@@ -58,8 +55,7 @@ def models_on(
         host: Plugin host.
         name_backbone: Whether labels name the backbone.
     """
-    names = host.recipes.names()
-    for method in sorted(names, key=lambda name: (*OFFERED_FIRST, name).index(name)):
+    for method in dict.fromkeys((*offered_first(host), *host.recipes.names())):
         try:
             resolved = resolve(host, method, backbone_facts(backbone))
         except ZsadError:  # it does not fit this backbone, or its plugin is broken: `zsad methods` says so
@@ -77,6 +73,12 @@ def models_on(
                 takes_words=_takes_words(resolved),
                 needs_several=resolved.two_phase,
             )
+
+
+def offered_first(host: Host) -> tuple[str, ...]:
+    """Return what a newcomer sees chosen: the starter that the others lead to, and beside it the first."""
+    ranked = [(claim.spec.starter, name) for name, claim in host.recipes.items() if claim.spec.starter]
+    return (max(ranked)[1], min(ranked)[1]) if ranked else ()
 
 
 def has_own_weights(resolved: ResolvedRecipe, backbone: ClipBackbone) -> bool:

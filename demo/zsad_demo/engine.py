@@ -15,7 +15,7 @@ from zsad.backbones.clip import ClipBackbone
 from zsad.backbones.loading import load_backbone
 from zsad.backbones.names import default_backbone
 from zsad.detect.detector import Detector
-from zsad.detect.loading import load_detector
+from zsad.detect.loading import load
 from zsad.detect.passes import encode_together, group_by_pass
 from zsad.detect.provenance import DetectorInfo, about
 from zsad.detect.scope import Scope
@@ -211,7 +211,8 @@ class Engine:
             self._loaded.popitem(last=False)
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
-        loaded = self._loaded[name] = _Loaded(load_backbone(name, self._device, self._dtype))
+        backbone = load_backbone(name, self._device, self._dtype, host=self._host)
+        loaded = self._loaded[name] = _Loaded(backbone)
         self._loads += 1
         return loaded
 
@@ -219,14 +220,7 @@ class Engine:
         loaded = self._backbone(question.model.backbone)
         ready = loaded.detectors.get(question)
         if ready is None:
-            detector = load_detector(
-                question.model.method,
-                backbone=loaded.backbone,
-                weights=question.model.weights,
-                image_size=question.image_size,
-                overrides=question.words.overrides(),
-                host=self._host,
-            )
+            detector = load(question.request(), self._host, loaded.backbone)
             ready = loaded.detectors[question] = _Ready(detector, about(detector))
             if len(loaded.detectors) > KEPT_DETECTORS:
                 loaded.detectors.popitem(last=False)

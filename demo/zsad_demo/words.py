@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypeGuard
 
 from zsad.errors import InputError
+from zsad.recipe.settings import Settings
 
 MAX_NOUN = 100
 MAX_SENTENCES = 20
@@ -41,10 +42,12 @@ class Words:
     def __bool__(self) -> bool:
         return bool(self.normal or self.abnormal)
 
-    def overrides(self) -> list[str]:
-        """Return them as overrides of the prompt learner."""
+    def settings(self) -> Settings:
+        """Return them as settings of the prompt learner."""
         given = {"normal_prompts": self.normal, "abnormal_prompts": self.abnormal}
-        return [f"prompt_learner.{name}={json.dumps(own)}" for name, own in given.items() if own]
+        return Settings.parse(
+            f"prompt_learner.{name}={json.dumps(own)}" for name, own in given.items() if own
+        )
 
 
 OWN_WORDS = Words()

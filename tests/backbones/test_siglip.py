@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
 import zsad.backbones.hub as hub
+from tests.loading import load_detector
 from zsad.backbones.block import BlockRun
 from zsad.backbones.card import BackboneCard
 from zsad.backbones.clip import ClipBackbone, state_digest
@@ -28,7 +29,6 @@ from zsad.backbones.names import BackboneName
 from zsad.backbones.open_clip_loading import from_open_clip
 from zsad.backbones.placement import activation_of
 from zsad.backbones.vision import VisionTower
-from zsad.detect.loading import load_detector
 from zsad.errors import InputError, ZsadError
 from zsad.streams import (
     InjectedTokens,

@@ -8,7 +8,8 @@ import pytest
 
 
 def test_a_row_per_method_and_one_for_all(zsad, tiny) -> None:
-    words = ("bench", "methods", "--method", "crane", "--method", "anomalyclip", "--backbone", tiny,
+    words = ("bench", "methods", "--method", "crane", "--method", "anomalyclip", "--method", "crane",
+             "--backbone", tiny,
              "--image-size", 80, "--repeats", 1)  # fmt: skip
     answer = zsad(*words)
     assert answer.code == 0

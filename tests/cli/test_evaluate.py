@@ -206,6 +206,11 @@ def test_undefined_figures_are_said(zsad, parts, tmp_path) -> None:
         (["--method", "clip-baseline"], "--method: 'clip-baseline' was given twice"),
         (["--resolution", "full"], "--resolution"),
         (["--weights", "clip-baseline=w"], "method 'clip-baseline' learns nothing"),
+        (["--set", "training.epochs=2"], "--set training.epochs=2: 'training' has no effect here"),
+        (["--set", "generator.area=1"], "--set generator.area=1: 'generator' has no effect here"),
+        (["--set", "adapter.rank=2"], "--set adapter.rank=2: 'adapter' has no effect here"),
+        (["--image-size", "80", "--set", "image_size=80"], "--image-size and --set image_size=80 say the"),
+        (["--set", "scorer.temperature=1", "--set", "scorer.temperature=2"], "has set it already"),
     ],
 )
 def test_wrong_input_is_one_sentence(zsad, parts, tmp_path, given, sentence) -> None:
@@ -272,12 +277,24 @@ def test_weights_by_method() -> None:
     assert method_weights(["prompt_learner=p", "scorer=s"], ["a"]) == {
         "a": {"prompt_learner": "p", "scorer": "s"}
     }
+    assert method_weights(["a:post_processors:acme/scale=w=1", "a:scorer=s", "d:b=v"], ["a", "d:b"]) == {
+        "a": {"post_processors:acme/scale": "w=1", "scorer": "s"}, "d:b": "v",
+    }  # fmt: skip
+    part = "post_processors:acme/scale"
+    assert method_weights([f"{part}=w"], ["a"]) == {"a": {part: "w"}}
+    for file in ("some/folder=1/w", "hf://a/b@c=d"):
+        assert method_weights([file], ["a"]) == {"a": file}
     for given, methods, sentence in (
-        (["w"], ["a", "b"], "with several methods, write METHOD=FILE"),
+        (["w"], ["a", "b"], "with several methods, write METHOD=FILE or METHOD:PART=FILE"),
+        (["scorer=w"], ["a", "b"], "with several methods, write METHOD=FILE or METHOD:PART=FILE"),
         (["a=w", "a=v"], ["a", "b"], "a was given a file already"),
-        (["a=w", "v"], ["a"], "and not both"),
+        (["a=w", "v"], ["a"], "a was given a file already; give one FILE for all parts, or PART=FILE"),
+        (["a:scorer=w", "v"], ["a"], "a was given a file already; give one FILE for all parts, or PART=FILE"),
         (["v", "w"], ["a"], "give one FILE"),
-        (["scorer=v", "scorer=w"], ["a"], "scorer was given a file already"),
+        (["scorer=v", "scorer=w"], ["a"], "scorer of a was given a file already"),
+        (["scorer=v", "a:scorer=w"], ["a"], "scorer of a was given a file already"),
+        (["scoer=v"], ["a"], "'scoer' is no part and no method of this command; did you mean 'scorer'"),
+        (["winclp=v"], ["a", "winclip"], "did you mean 'winclip'.*PART=FILE, METHOD=FILE or METHOD:PART"),
     ):
         with pytest.raises(InputError, match=sentence):
             method_weights(given, methods)

@@ -47,8 +47,12 @@ def test_broken_recipe_does_not_hide_the_others(zsad, site) -> None:
 
 
 def test_backbones(zsad) -> None:
-    names = [row["name"] for row in json.loads(zsad("backbones", "--json").out)]
-    assert "ViT-L-14-336" in names
+    rows = json.loads(zsad("backbones", "--json").out)
+    assert "ViT-L-14-336" in [row["name"] for row in rows]
+    assert [row["name"] for row in rows if row["default"]] == ["mini"]
+    header, *lines = zsad("backbones").out.splitlines()
+    assert header.split() == ["name", "source", "default", "summary"]
+    assert [line.split()[0] for line in lines if "  yes  " in line] == ["mini"]
     info = json.loads(zsad("backbones", "info", "ViT-L-14-336", "--json").out)
     assert info["blocks"] == 24 and info["image_size"] == 336 and "openai" in info["pretrained"]
     answer = zsad("backbones", "info", "ViT-L-14-366")

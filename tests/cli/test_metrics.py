@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from tests.cli import test_listings
-from zsad.cli.evaluate import DEFAULT_METRICS
+from zsad.evaluation.request import EvaluationRequest
 from zsad.evaluation.summary import STANDARD_METRICS
 
 
 def test_list_and_info(zsad) -> None:
     rows = json.loads(zsad("metrics", "--json").out)
-    assert [row["name"] for row in rows][:7] == list(STANDARD_METRICS) == list(DEFAULT_METRICS)
+    standard = EvaluationRequest(methods=(), data=(), folder=Path()).metrics
+    assert [row["name"] for row in rows][:7] == list(standard) == list(STANDARD_METRICS)
     tuned = {row["name"] for row in rows if row["uses_test_labels"]}
     assert tuned == {"image_f1_max", "pixel_f1_max"}
     assert json.loads(zsad("metrics", "list", "--json").out) == rows

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zsad.detect.loading import load_detector
+from tests.loading import load_detector
 
 
 def test_writes_scores_overlay_and_native_map(zsad, tiny, photo, tmp_path) -> None:
@@ -94,7 +94,23 @@ def test_same_stem_does_not_overwrite(zsad, tiny, photo, tmp_path) -> None:
         ),
         ("--method clip-baseline --backbone TINY --set scorer.temprature=1", ["'temperature'"]),
         ("--method clip-baseline --backbone TINY --set scorer=no.part", ["'no.part'"]),
-        ("--method anomalyclip --backbone TINY --untrained --normal-prompt x", ["learned"]),
+        (
+            "--method anomalyclip --backbone TINY --untrained --normal-prompt x",
+            ["learned; adaclip, aprilgan, clip-baseline, winclip take them"],
+        ),
+        (
+            "--method clip-baseline --normal-prompt x --set prompt_learner.normal_prompts=[y]",
+            ["--normal-prompt and --set prompt_learner.normal_prompts=[y] say the same thing"],
+        ),
+        (
+            "--method clip-baseline --image-size 80 --set image_size=96",
+            ["--image-size and --set image_size=96 say the same thing"],
+        ),
+        ("--method clip-baseline --set training.epochs=2", ["training.epochs=2: 'training' has no effect"]),
+        ("--method clip-baseline --set generator.area=1", ["generator.area=1: 'generator' has no effect"]),
+        ("--method clip-baseline --set examples.clean=0", ["examples.clean=0: 'examples' has no effect"]),
+        ("--method clip-baseline --set adapter.rank=2", ["adapter.rank=2: 'adapter' has no effect here"]),
+        ("--method clip-baseline --weights scoer=x", ["'scoer' is no part", "'scorer'"]),
         ("--method clip-baseline --backbone TINY --dtype float8", ["float8", "float32"]),
         ("--method clip-baseline --backbone TINY --device tpu", ["tpu", "cpu"]),
         ("--method clip-baseline --backbone TINY --weights a --weights b", ["--weights"]),
@@ -137,6 +153,15 @@ def test_own_prompts_change_the_answer(zsad, tiny, photo, tmp_path) -> None:
     assert own["images"][0]["score"] != plain["images"][0]["score"]
     assert own["fidelity"] == "composed" and plain["fidelity"] == "inspired"
     assert own["recipe_hash"] != plain["recipe_hash"]
+
+
+def test_own_prompts_go_to_the_prompt_learner_that_is_chosen(zsad, tiny, photo, tmp_path) -> None:
+    words = ("predict", photo, "--method", "anomalyclip", "--backbone", tiny, "--json", "--out", tmp_path,
+             "--set", "prompt_learner=standard.templates", "--normal-prompt", "a clean {}")  # fmt: skip
+    answer = zsad(*words)
+    assert answer.code == 0, answer.err
+    (learner,) = [p for p in json.loads(answer.out)["recipe"]["parts"] if p["kind"] == "prompt_learner"]
+    assert learner["options"]["normal_prompts"] == ["a clean {}"]
 
 
 def test_third_party_post_processor(zsad, zsad_invert, tiny, photo, tmp_path) -> None:

@@ -94,9 +94,18 @@ def test_set_reaches_the_plan(train, tmp_path) -> None:
     assert answer.code == 0
     assert "epoch 2:" in answer.err and "epoch 3:" not in answer.err
     assert "image" not in json.loads(answer.out)
-    # An option wins over --set.
-    answer = train("--set", "training.epochs=3", out=tmp_path / "other")
-    assert "epoch 1:" in answer.err and "epoch 2:" not in answer.err
+    # An option says the same thing as --set: neither wins without a word.
+    for said, words in (
+        ("--epochs and --set training.epochs=3", ["--set", "training.epochs=3"]),
+        ("--epochs and --set training={epochs: 3}", ["--set", "training={epochs: 3}"]),
+        ("--lr and --set training.learning_rate=0.1",
+         ["--lr", "0.1", "--set", "training.learning_rate=0.1"]),
+        ("--batch-size and --set training.batch_size=2",
+         ["--batch-size", "2", "--set", "training.batch_size=2"]),
+        ("--image-size and --set image_size=80", ["--image-size", "80", "--set", "image_size=80"]),
+    ):  # fmt: skip
+        answer = train(*words, out=tmp_path / "other")
+        assert answer.code == 2 and f"{said} say the same thing" in answer.sentence
 
 
 def test_the_same_words_give_the_same_file(train, tmp_path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.demo.conftest import Served
-from zsad.detect.loading import load_detector
+from tests.loading import load_detector
 
 SIZES = {"wide": (1280, 900), "phone": (390, 844)}
 MASK = "Mask at the threshold"

@@ -15,7 +15,7 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from tests.demo.conftest import Served
-from zsad.detect.loading import load_detector
+from tests.loading import load_detector
 from zsad_demo.app import only_uploads
 
 ENDPOINTS = {"/inspect", "/threshold", "/files", "/compare", "/difference", "/batch", "/batch_files",

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.loading import load_detector
 from zsad.backbones.vision import VisionTower
 from zsad.data.images import read_image
-from zsad.detect.loading import load_detector
 from zsad.errors import InputError
 from zsad_demo import engine as engine_module
 from zsad_demo.answers import Question

@@ -15,8 +15,8 @@ from gradio_client import handle_file
 from PIL import Image
 
 from tests.demo.conftest import Served
+from tests.loading import load_detector
 from zsad.data.images import read_image
-from zsad.detect.loading import load_detector
 from zsad.detect.predictions import native_map
 
 VISITORS, REQUESTS = 10, 10

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.loading import load_detector
 from zsad.data.images import read_image
-from zsad.detect.loading import load_detector
 from zsad.detect.predictions import native_map
 from zsad_demo.archive import Limits
 from zsad_demo.batch import write_files

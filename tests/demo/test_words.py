@@ -11,7 +11,7 @@ from zsad_demo.words import MAX_IMAGE_SIZE, Words, parse_image_size, parse_noun,
 def test_words_become_overrides_of_the_prompt_learner() -> None:
     words = Words.parse("a clean {}\n\n  a {} \n", 'a {}: "worn"\n')
     assert words.normal == ("a clean {}", "a {}")
-    assert words.overrides() == [
+    assert words.settings().texts == [
         'prompt_learner.normal_prompts=["a clean {}", "a {}"]',
         'prompt_learner.abnormal_prompts=["a {}: \\"worn\\""]',
     ]

@@ -9,9 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.loading import load_detector
 from zsad.backbones.clip import ClipBackbone
 from zsad.detect.detector import Detector
-from zsad.detect.loading import load_detector
 from zsad.errors import InputError, ZsadError
 from zsad.plugin.host import Host, get_host
 from zsad.values import Sample

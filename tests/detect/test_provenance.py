@@ -8,7 +8,7 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from zsad.detect.loading import load_detector
+from tests.loading import load_detector
 from zsad.detect.provenance import NO_THRESHOLD, DetectorInfo, about, decision
 
 

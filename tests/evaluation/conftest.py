@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.evaluation.drawing import draw
+from tests.loading import load_detector
 from zsad.backbones.clip import ClipBackbone
 from zsad.data.dataset import Dataset
 from zsad.data.spec import open_dataset
 from zsad.detect.detector import Detector
-from zsad.detect.loading import load_detector
 from zsad.evaluation.cells import Contestant, Rules
 from zsad.evaluation.results import CellResult
 from zsad.evaluation.session import Evaluation, prepare

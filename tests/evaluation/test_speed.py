@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
 from tests.cli.conftest import TINY
+from zsad.detect.request import DetectorRequest
 from zsad.errors import InputError
 from zsad.evaluation.speed import bench_methods
 
 METHODS = ("cops", "anomalyclip", "crane")
 
 
+def untrained(*methods: str, backbone: str = TINY, **wanted: Any) -> list[DetectorRequest]:
+    return [DetectorRequest(method=name, backbone=backbone, untrained=True, **wanted) for name in methods]
+
+
 def test_shared_terms_are_counted_once() -> None:
-    result = bench_methods(METHODS, backbone=TINY, dtype="float32", device="cpu", images=2, repeats=2)
+    result = bench_methods(untrained(*METHODS, dtype="float32", device="cpu"), images=2, repeats=2)
     cops, anomalyclip, crane, together = result["rows"]
     assert [row["methods"] for row in result["rows"]] == [*([name] for name in METHODS), list(METHODS)]
     assert result["groups"] == [list(METHODS)] and result["untrained"] == list(METHODS)
@@ -29,7 +35,7 @@ def test_shared_terms_are_counted_once() -> None:
 
 
 def test_figures_are_positive_and_relative_to_the_dearest_alone() -> None:
-    result = bench_methods(("clip-baseline", "winclip"), backbone=TINY, image_size=80, repeats=1)
+    result = bench_methods(untrained("clip-baseline", "winclip", image_size=80), repeats=1)
     *alone, together = result["rows"]
     assert max(row["ratio"] for row in alone) == 1 and together["ratio"] > 0
     for row in result["rows"]:
@@ -39,20 +45,20 @@ def test_figures_are_positive_and_relative_to_the_dearest_alone() -> None:
 
 
 def test_methods_that_cannot_share_take_passes_of_their_own() -> None:
-    result = bench_methods(("adaclip", "clip-baseline", "adaclip"), backbone=TINY, repeats=1)
+    result = bench_methods(untrained("adaclip", "clip-baseline"), repeats=1)
     assert result["groups"] == [["adaclip"], ["clip-baseline"]]
     # Injected tokens come from a plain pass before.
     assert [row["passes"] for row in result["rows"]] == [2, 1, 3]
 
 
 def test_one_method_has_one_row() -> None:
-    (row,) = bench_methods(("clip-baseline",), backbone=TINY, repeats=1)["rows"]
+    (row,) = bench_methods(untrained("clip-baseline"), repeats=1)["rows"]
     assert row["ratio"] == 1
 
 
 def test_an_unknown_method_is_refused_before_a_backbone_is_loaded() -> None:
     with pytest.raises(InputError, match="did you mean 'crane'"):
-        bench_methods(("crone",), backbone="no-such-backbone")
+        bench_methods(untrained("crone", backbone="no-such-backbone"))
 
 
 PEAKS = """

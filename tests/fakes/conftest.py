@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
+from tests.loading import load_detector
 from zsad.backbones.clip import ClipBackbone
 from zsad.backbones.loading import load_backbone
 from zsad.detect.detector import Detector
-from zsad.detect.loading import load_detector
 from zsad.plugin.host import Host, get_host
 from zsad.values import Sample
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from tests.fakes.conftest import CONFIG
+from tests.loading import load_detector
 from zsad.backbones.card import BackboneCard
 from zsad.backbones.clip import state_digest
 from zsad.backbones.names import BackboneName
 from zsad.backbones.open_clip_loading import from_open_clip
-from zsad.detect.loading import load_detector
 from zsad.detect.passes import encode_together, group_by_pass
 from zsad.errors import InputError
 

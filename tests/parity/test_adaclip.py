@@ -11,11 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tests.loading import load_detector
 from tests.parity import synthetic
 from tests.parity.goldens import DEVICE, MARK, Golden, Kit, assert_agrees
 from tests.parity.preprocessed import preprocessed
 from zsad.detect.detector import Detector
-from zsad.detect.loading import load_detector
 from zsad.plugin.host import get_host
 from zsad.weights.checkpoints import convert_checkpoint
 from zsad_plugins.adaclip.fusion import mean_logits

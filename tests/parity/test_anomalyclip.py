@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.loading import load_detector
 from tests.parity.goldens import DEVICE, Golden, Kit, assert_agrees
 from tests.parity.preprocessed import preprocessed
-from zsad.detect.loading import load_detector
 from zsad.plugin.host import get_host
 from zsad.values import ABNORMAL
 from zsad.weights.checkpoints import convert_checkpoint

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from tests.loading import load_detector
 from tests.parity import synthetic
 from tests.parity.goldens import DEVICE, Golden, Kit, assert_agrees
 from tests.parity.preprocessed import preprocessed
-from zsad.detect.loading import load_detector
 from zsad.plugin.host import get_host
 from zsad.values import ABNORMAL
 from zsad.weights.checkpoints import convert_checkpoint

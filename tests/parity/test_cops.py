@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.loading import load_detector
 from tests.parity import synthetic
 from tests.parity.goldens import DEVICE, Golden, Kit, assert_agrees
 from tests.parity.preprocessed import preprocessed
 from zsad.detect.detector import Detector
-from zsad.detect.loading import load_detector
 from zsad.plugin.host import get_host
 from zsad.values import Sample
 from zsad.weights.checkpoints import convert_checkpoint

@@ -13,11 +13,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from tests.loading import load_detector
 from tests.parity.goldens import DEVICE, MARK, Golden, Kit, assert_agrees, differences
 from tests.parity.preprocessed import preprocessed
 from tests.parity.synthetic import TINY_DINO, digest, dino_state_dict
 from zsad.detect.detector import Detector
-from zsad.detect.loading import load_detector
 from zsad.plugin.host import get_host
 from zsad.values import ABNORMAL, Features, Sample
 from zsad.weights.checkpoints import convert_checkpoint

@@ -16,11 +16,11 @@ import torch
 import yaml
 from open_clip.tokenizer import SimpleTokenizer
 
+from tests.loading import load_detector
 from tests.parity import synthetic
 from tests.parity.goldens import DEVICE, Golden, Kit, assert_agrees
 from tests.parity.preprocessed import preprocessed
 from zsad.detect.detector import Detector
-from zsad.detect.loading import load_detector
 from zsad.detect.text_side import encode_prompts
 from zsad.plugin.host import get_host
 from zsad.values import ABNORMAL, Features

@@ -9,10 +9,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from tests.loading import load_detector
 from tests.parity.goldens import DEVICE, Golden, Kit, assert_agrees
 from tests.parity.preprocessed import preprocessed
 from zsad.data.images import read_image
-from zsad.detect.loading import load_detector
 
 pytestmark = pytest.mark.parity
 

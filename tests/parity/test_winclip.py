@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from tests.loading import load_detector
 from tests.parity.goldens import DEVICE, Golden, Kit, assert_agrees
 from tests.parity.preprocessed import preprocessed
-from zsad.detect.loading import load_detector
 from zsad.values import NORMAL
 from zsad_plugins.winclip.scorers import window_probability
 

@@ -4,6 +4,7 @@ import pytest
 
 from zsad.errors import InputError
 from zsad.recipe.overrides import apply_overrides
+from zsad.recipe.settings import Settings
 
 RECIPE = {
     "name": "m",
@@ -35,7 +36,7 @@ RECIPE = {
     ],
 )
 def test_each_form(override: str, path: list, value: object) -> None:
-    found = apply_overrides(RECIPE, [override])
+    found = apply_overrides(RECIPE, Settings.parse([override]))
     for step in path:
         found = found[step]
     assert found == value
@@ -43,7 +44,7 @@ def test_each_form(override: str, path: list, value: object) -> None:
 
 
 def test_field_of_a_named_profile() -> None:
-    found = apply_overrides(RECIPE, ["profile=official", "profile.activation=gelu"])
+    found = apply_overrides(RECIPE, Settings.parse(["profile=official", "profile.activation=gelu"]))
     assert found["profile"] == {"base": "official", "activation": "gelu"}
 
 
@@ -63,5 +64,18 @@ def test_field_of_a_named_profile() -> None:
 )
 def test_what_fits_nothing_is_named(override: str, part: str) -> None:
     with pytest.raises(InputError) as refusal:
-        apply_overrides(RECIPE, [override])
+        apply_overrides(RECIPE, Settings.parse([override]))
     assert part in str(refusal.value) and f"--set {override}" in str(refusal.value)
+
+
+def test_a_part_of_a_list_is_the_same_by_its_short_name() -> None:
+    settings = Settings.parse(["post_processors.blur.sigma=2", "post_processors.a.blur.sigma=3"])
+    with pytest.raises(
+        InputError, match=r"a\.blur\.sigma=3: --set post_processors\.blur\.sigma=2 has set it"
+    ):
+        apply_overrides(RECIPE, settings)
+
+
+def test_other_sections_are_no_recipes() -> None:
+    settings = Settings.parse(["generator.area=1", "examples.clean=0.1", "adapter.rank=3"])
+    assert apply_overrides(RECIPE, settings) == RECIPE

@@ -11,6 +11,7 @@ from zsad.recipe.profiles import Depth, Readout, TextProfile, TowerProfile
 from zsad.recipe.recipes import recipe_dict, validate_recipe
 from zsad.recipe.resolution import differs, resolve
 from zsad.recipe.resolved import BackboneFacts, ResolvedRecipe
+from zsad.recipe.settings import Settings
 
 
 def facts(arch: str = "tiny", depth: int = 12, causal: bool = True) -> BackboneFacts:
@@ -25,7 +26,7 @@ def facts(arch: str = "tiny", depth: int = 12, causal: bool = True) -> BackboneF
 
 
 def resolved(method: str, *overrides: str, **where: object) -> ResolvedRecipe:
-    return resolve(get_host(), method, facts(**where), overrides=overrides)  # type: ignore[arg-type]
+    return resolve(get_host(), method, facts(**where), overrides=Settings.parse(overrides))  # type: ignore[arg-type]
 
 
 def test_official_profile_only_where_published() -> None:

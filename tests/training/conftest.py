@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from tests.loading import load_detector
 from tests.training.drawing import draw_set
 from zsad.backbones.clip import ClipBackbone
 from zsad.data.dataset import Dataset
 from zsad.data.spec import open_dataset
 from zsad.detect.detector import Detector
-from zsad.detect.loading import load_detector
 from zsad.plugin.host import get_host
 
 

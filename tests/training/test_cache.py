@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
+from tests.loading import load_detector
 from tests.training.compare import assert_same, same
 from tests.training.drawn_examples import DrawnExamples
 from zsad.backbones.clip import ClipBackbone
 from zsad.backbones.loading import load_backbone
 from zsad.data.masks import resize_mask
 from zsad.detect.detector import Detector
-from zsad.detect.loading import load_detector
 from zsad.errors import InputError
 from zsad.plugin.host import get_host
 from zsad.training.cache import frozen_image_side, open_cache

@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[2]
 BUILD = """
 import sys, time
 from pathlib import Path
-from zsad.detect.loading import load_detector
+from tests.loading import load_detector
 from zsad.training.cache import open_cache
 from tests.training.drawn_examples import DrawnExamples
 config = Path("tests/assets/tiny-clip.json").absolute()

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from tests.loading import load_detector
 from tests.training.compare import assert_same, assert_same_features
 from tests.training.drawn_examples import DrawnExamples
 from zsad.backbones.loading import load_backbone
 from zsad.data.masks import resize_mask
-from zsad.detect.loading import load_detector
 from zsad.errors import InputError
 from zsad.training.live import LiveFeatures
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
 from tests.training.drawing import draw_set, pixels, save
 from zsad.errors import InputError
 from zsad.plugin.host import get_host
+from zsad.recipe.settings import Settings
 from zsad.training.mosaic import MosaicExamples
 from zsad.training.opening import open_feature_generator, open_sources, open_weighting, with_mosaics
 from zsad.training.sources import DatasetExamples, GeneratedExamples, NormalExamples
 
 
-def opened(*specs: object, **wanted):
-    return open_sources([str(spec) for spec in specs], get_host(), **wanted)
+def opened(*specs: object, options: Sequence[str] = (), **wanted):
+    return open_sources([str(spec) for spec in specs], get_host(), settings=Settings.parse(options), **wanted)
 
 
 @pytest.fixture
@@ -68,10 +71,10 @@ def test_a_folder_of_good_ones_is_named_after_what_it_shows(tmp_path, path, name
 
 def test_options_of_the_posterior() -> None:
     options = ["examples.weight=posterior", "examples.posterior.prior=0.2", "examples.posterior.subsets=3"]
-    found = open_weighting("draem", options)
+    found = open_weighting("draem", Settings.parse(options))
     assert found is not None and (found.prior, found.subsets, found.neighbours) == (0.2, 3, 5)
     with pytest.raises(InputError, match=r"examples\.posterior: add --set examples\.weight=posterior"):
-        open_weighting("draem", options[1:])
+        open_weighting("draem", Settings.parse(options[1:]))
 
 
 def test_a_folder_with_more_than_images_is_read_as_its_layout(plain, tmp_path) -> None:
@@ -89,11 +92,11 @@ def test_a_folder_with_more_than_images_is_read_as_its_layout(plain, tmp_path) -
 def test_mosaics(dataset) -> None:
     plain = opened(f"folder={dataset.root}")
     assert with_mosaics(plain, 0) is plain
-    source = with_mosaics(plain, 1.0, ["examples.mosaic_label=original"])
+    source = with_mosaics(plain, 1.0, Settings.parse(["examples.mosaic_label=original"]))
     assert isinstance(source, MosaicExamples) and source[0].mask.shape == (128, 128)
     assert [source[place].anomalous for place in range(8)] == [image.anomalous for image in dataset.images]
     with pytest.raises(InputError, match=r"there are no mosaics; add --set training\.mosaic"):
-        with_mosaics(plain, 0, ["examples.mosaic_label=original"])
+        with_mosaics(plain, 0, Settings.parse(["examples.mosaic_label=original"]))
     with pytest.raises(InputError, match="mosaic must be 0 to 1"):
         with_mosaics(plain, 1.5)
 
@@ -101,7 +104,7 @@ def test_mosaics(dataset) -> None:
 def test_a_generator_of_features(dataset) -> None:
     source = opened(f"folder={dataset.root}", generator="feature-noise", options=["generator.sigma=0.3"])
     assert isinstance(source, NormalExamples) and not any(source[place].anomalous for place in range(4))
-    found = open_feature_generator(get_host(), "feature-noise", ["generator.sigma=0.3"])
+    found = open_feature_generator(get_host(), "feature-noise", Settings.parse(["generator.sigma=0.3"]))
     assert found is not None and found.options.sigma == 0.3  # type: ignore[attr-defined]
     assert open_feature_generator(get_host(), "draem") is None
     assert open_feature_generator(get_host(), None) is None
@@ -117,7 +120,7 @@ def test_a_generator_of_features(dataset) -> None:
         ({"options": ["generator.area=0.1"]}, r"--set generator\.area: name a --generator first"),
         ({"options": ["examples.clean=0.1"]}, r"examples\.clean: name a --generator"),
         ({"copies": 3}, "copies: name a --generator"),
-        ({"options": ["example.clean=0.1"]}, "begin with generator or examples; did you mean 'examples'"),
+        ({"options": ["example.clean=0.1"]}, "there is no 'example' to set; did you mean 'examples'"),
         ({"options": ["examples.clean"]}, r"write examples\.OPTION=VALUE"),
         ({"options": ["examples.clean=0.1", "examples.clean.b=1"]}, "'clean' has a value already"),
         ({"options": ["examples.clean=[1"]}, "not a value in YAML"),

@@ -9,6 +9,7 @@ from zsad.errors import InputError
 from zsad.plugin.host import get_host
 from zsad.recipe.overrides import apply_overrides
 from zsad.recipe.recipes import load_recipe, recipe_dict, validate_recipe
+from zsad.recipe.settings import Settings
 from zsad.recipe.training import LossChoice, Training, chosen_losses
 
 
@@ -55,11 +56,13 @@ def test_values_out_of_range(values) -> None:
 def test_set_reaches_single_losses() -> None:
     data = apply_overrides(
         recipe_dict(get_host(), "anomalyclip"),
-        [
-            "training.losses.image=8",
-            "training.losses.dice={weight: 4, options: {rows: true}}",
-            "training.epochs=2",
-        ],
+        Settings.parse(
+            [
+                "training.losses.image=8",
+                "training.losses.dice={weight: 4, options: {rows: true}}",
+                "training.epochs=2",
+            ]
+        ),
     )
     plan = validate_recipe(data, "anomalyclip").training
     published = load_recipe(get_host(), "anomalyclip").training
@@ -69,7 +72,10 @@ def test_set_reaches_single_losses() -> None:
 
 def test_an_option_under_a_bare_weight_would_lose_the_weight() -> None:
     with pytest.raises(InputError, match=r"training\.losses\.dice is 4 and holds no 'options'; set"):
-        apply_overrides({"training": {"losses": {"dice": 4}}}, ["training.losses.dice.options.rows=true"])
+        apply_overrides(
+            {"training": {"losses": {"dice": 4}}},
+            Settings.parse(["training.losses.dice.options.rows=true"]),
+        )
 
 
 def test_every_recipes_plan_is_complete() -> None:

@@ -12,12 +12,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.loading import load_detector
 from tests.training.memory import MemoryBatches
 from zsad.backbones.card import TrainedOn
 from zsad.backbones.clip import state_digest
 from zsad.backbones.loading import load_backbone
 from zsad.detect.detector import Detector
-from zsad.detect.loading import load_detector
 from zsad.errors import InputError, ZsadError
 from zsad.plugin.host import get_host
 from zsad.recipe.training import Training

@@ -8,6 +8,7 @@ import torch
 
 from tests.training.memory import MemoryBatches
 from zsad.errors import InputError
+from zsad.recipe.settings import Settings
 from zsad.training.opening import open_weighting
 from zsad.training.posterior import PosteriorOptions, anomaly_weights
 from zsad.training.weighting import PosteriorWeights
@@ -33,7 +34,7 @@ def test_too_few_normal_images(load, dataset) -> None:
 
 
 def test_options_say_how() -> None:
-    words = ["examples.weight=posterior", "examples.posterior={neighbours: 2}"]
+    words = Settings.parse(["examples.weight=posterior", "examples.posterior={neighbours: 2}"])
     assert open_weighting("draem", words) == PosteriorOptions(neighbours=2)
     assert open_weighting("draem") is None and open_weighting(None) is None
     with pytest.raises(InputError, match="name a --generator"):

@@ -16,14 +16,15 @@ from peft.tuners.lora import Linear as LoraLinear
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from tests.loading import load_detector
 from zsad.backbones.card import TrainedOn
 from zsad.backbones.clip import ClipBackbone, state_digest
 from zsad.backbones.loading import load_backbone
 from zsad.detect.detector import Detector
-from zsad.detect.loading import load_detector
 from zsad.detect.passes import Pass, group_by_pass
 from zsad.errors import InputError, ZsadError
 from zsad.evaluation.cells import Contestant
+from zsad.recipe.settings import Settings
 from zsad.streams import SelfAttention, Stream, TokenRequest, VisionRequest
 from zsad.weights.adapter.card import read_adapter_card
 from zsad.weights.adapter.lora import (
@@ -36,7 +37,7 @@ from zsad.weights.adapter.lora import (
     refreshed,
     save_adapter,
 )
-from zsad.weights.adapter.options import LoraOptions, adapter_options
+from zsad.weights.adapter.options import LoraOptions, lora_options
 from zsad.weights.card import WeightsCard
 from zsad.weights.loading import save_weights
 
@@ -481,23 +482,23 @@ class TestBinding:
 
 
 class TestOptions:
-    def test_they_are_taken_out_of_the_overrides(self) -> None:
+    def test_they_are_a_section_of_the_settings(self) -> None:
         given = ["scorer.temperature=0.1", "adapter.rank=4", "adapter.modules=[q_proj, v_proj]",
                  "adapter.target=both", "image_size=64", "adapter.alpha=3",
                  "adapter.dropout=0.1"]  # fmt: skip
-        options, rest = adapter_options(given)
-        assert rest == ["scorer.temperature=0.1", "image_size=64"]
-        assert options == LoraOptions(
+        settings = Settings.parse(given)
+        assert settings.of("recipe").texts == ["scorer.temperature=0.1", "image_size=64"]
+        assert lora_options(settings.options("adapter")) == LoraOptions(
             rank=4, modules=("q_proj", "v_proj"), target="both", alpha=3, dropout=0.1
         )
-        assert adapter_options([]) == (LoraOptions(rank=8, target="vision", alpha=16, dropout=0.0), [])
+        assert lora_options({}) == LoraOptions(rank=8, target="vision", alpha=16, dropout=0.0)
 
     @pytest.mark.parametrize(
         ("text", "reason"),
         [
             ("adapter.ranks=4", "'ranks' is not known; did you mean 'rank'"),
             ("adapter.rank=0", "'rank' cannot be 0"),
-            ("adapter.rank", "write adapter.option=value"),
+            ("adapter.rank", "write adapter.OPTION=VALUE"),
             ("adapter.target=audio", "'target' cannot be 'audio'"),
             ("adapter.modules=[]", "'modules' cannot be"),
             ("adapter.modules=[q_proj, q_proj]", "named twice"),
@@ -507,7 +508,7 @@ class TestOptions:
     )
     def test_wrong_ones_are_named(self, text, reason) -> None:
         with pytest.raises(InputError, match="--set adapter") as caught:
-            adapter_options([text])
+            lora_options(Settings.parse([text]).options("adapter"))
         assert reason in str(caught.value)
 
     def test_options_and_card_need_no_torch(self) -> None:

@@ -12,11 +12,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from tests.loading import load_detector
 from zsad.backbones.card import TrainedOn
 from zsad.backbones.clip import ClipBackbone
 from zsad.backbones.loading import load_backbone
 from zsad.detect.detector import Detector
-from zsad.detect.loading import load_detector
 from zsad.errors import InputError
 from zsad.plugin.host import Host, get_host
 from zsad.training.learner import learned_state, weights_card

@@ -16,6 +16,7 @@ from scipy import ndimage
 from scipy.stats import rankdata
 from torch import Tensor
 
+import zsad
 from tools.train_mini.losses import region_features
 from tools.train_mini.pool import Array, patch_cover
 from tools.train_mini.sentences import DEFECT_WORDS
@@ -23,7 +24,6 @@ from zsad.backbones.clip import ClipBackbone
 from zsad.data.images import read_image
 from zsad.data.preprocess import to_tensor
 from zsad.data.resize import resize
-from zsad.detect.loading import load_detector
 from zsad.streams import TokenRequest, VisionRequest
 from zsad.values import Sample
 from zsad_plugins.drawn.procedural import generate, generate_combined
@@ -90,7 +90,7 @@ def detection(
     backbone: ClipBackbone, method: str, examples: Sequence[Example], *, untrained: bool = False
 ) -> dict[str, float | None]:
     """Return pixel and image AUROC of a method, pixels pooled over all images."""
-    detector = load_detector(method, backbone=backbone, untrained=untrained)
+    detector = zsad.load(method, backbone=backbone, untrained=untrained)
     maps, scores = [], []
     for batch in _batches(examples):
         prediction = detector.predict([e.sample for e in batch])
@@ -159,7 +159,7 @@ def words_choose(backbone: ClipBackbone, count: int, seed: int, families: Sequen
     ``peak_inside_other``: on the other one.
     """
     detectors = {
-        name: load_detector(
+        name: zsad.load(
             "clip-baseline",
             backbone=backbone,
             overrides=[f"prompt_learner.abnormal_prompts={json.dumps(prompts)}"],

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from zsad.backbones.names import FORMS, open_clip_archs
+from zsad.backbones.names import FORMS, default_backbone, open_clip_archs
 from zsad.cli.groups import list_group
 from zsad.cli.output import JsonOption, print_fields, print_json, print_message, print_table
 from zsad.errors import InputError, nearest
@@ -19,15 +19,21 @@ app = list_group()
 @app.command("list")
 def list_backbones(as_json: JsonOption = False) -> None:
     """List registered backbones and the architectures that open_clip knows."""
+    host = get_host()
+    marked = default_backbone(host) if any(c.spec.default for _, c in host.backbones.items()) else None
     registered: list[dict[str, Any]] = [
-        {"name": name, "source": claim.distribution, "summary": claim.spec.summary}
-        for name, claim in get_host().backbones.items()
+        {"name": name, "source": claim.distribution, "default": name == marked, "summary": claim.spec.summary}
+        for name, claim in host.backbones.items()
     ]
-    archs = [{"name": arch, "source": "open_clip", "summary": "architecture"} for arch in open_clip_archs()]
+    archs: list[dict[str, Any]] = [
+        {"name": arch, "source": "open_clip", "default": False, "summary": "architecture"}
+        for arch in open_clip_archs()
+    ]
     if as_json:
         print_json(registered + archs)
         return
-    print_table(registered + archs, ("name", "source", "summary"))
+    rows = [row | {"default": "yes" if row["default"] else None} for row in registered + archs]
+    print_table(rows, ("name", "source", "default", "summary"))
     print_message(
         f"open_clip architectures are used as {FORMS}; 'zsad backbones info ARCH' lists their weights"
     )

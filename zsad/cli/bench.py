@@ -8,6 +8,9 @@ import typer
 
 from zsad.cli.common import BackboneOption, DeviceOption, DtypeOption, ImageSizeOption, SeedOption
 from zsad.cli.output import JsonOption, print_json, print_message, print_table
+from zsad.detect.request import DetectorRequest
+from zsad.plugin.host import get_host
+from zsad.recipe.recipes import starters
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
@@ -54,16 +57,8 @@ def methods(
     """Time methods, each alone and all together in shared passes."""
     from zsad.evaluation.speed import bench_methods
 
-    result = bench_methods(
-        names,
-        backbone=backbone,
-        image_size=image_size,
-        device=device,
-        dtype=dtype,
-        images=images,
-        repeats=repeats,
-        seed=seed,
-    )
+    requests = [_untrained(name, backbone, image_size, device, dtype, seed) for name in dict.fromkeys(names)]
+    result = bench_methods(requests, images=images, repeats=repeats)
     _print_notes(result)
     if as_json:
         print_json(result)
@@ -89,15 +84,8 @@ def train(
     """Time an epoch of training from cached features beside one that encodes every image."""
     from zsad.training.speed import bench_train
 
-    result = bench_train(
-        method,
-        backbone=backbone,
-        image_size=image_size,
-        device=device,
-        dtype=dtype,
-        images=images,
-        seed=seed,
-    )
+    method = method or starters(get_host())[-1]
+    result = bench_train(_untrained(method, backbone, image_size, device, dtype, seed), images=images)
     print_message(
         f"{result['method']} on {result['backbone']} at {result['image_size']} px, "
         f"{result['dtype']} on {result['device']}, "
@@ -115,6 +103,21 @@ def train(
         for row in result["rows"]
     ]  # fmt: skip
     print_table(shown, ("features", "seconds", "images_per_second", *names))
+
+
+def _untrained(
+    method: str, backbone: str | None, image_size: int | None, device: str, dtype: str, seed: int
+) -> DetectorRequest:
+    """Return what is asked of a detector whose learned parts are random: they take as long as others."""
+    return DetectorRequest(
+        method=method,
+        backbone=backbone,
+        image_size=image_size,
+        device=device,
+        dtype=dtype,
+        seed=seed,
+        untrained=True,
+    )
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zsad.errors import InputError
+from zsad.errors import InputError, nearest
+from zsad.plugin.specs import PART_KINDS
 
 if TYPE_CHECKING:
     from zsad.weights.loading import WeightsSource
@@ -27,9 +28,9 @@ WeightsOption = Annotated[
     list[str] | None,
     typer.Option(
         "--weights",
-        metavar="[PART=]FILE",
-        help="Learned weights: a path, or hf://OWNER/NAME[@REVISION][/FILE.safetensors]; PART=FILE for one "
-        "part only.",
+        metavar="[WHOSE=]FILE",
+        help="Learned weights: a path, or hf://OWNER/NAME[@REVISION][/FILE.safetensors]. WHOSE is PART, "
+        "METHOD or METHOD:PART; without it the file is for all parts of the only method.",
     ),
 ]
 AdapterOption = Annotated[
@@ -61,52 +62,63 @@ UntrainedOption = Annotated[
 ]
 
 
-def weights_source(given: list[str] | None) -> WeightsSource | None:
-    """Return the files of ``--weights``: one for all parts, or one per part.
-
-    Raises:
-        InputError: Both forms at once, or a part twice.
-    """
-    from zsad.plugin.specs import PART_KINDS
-
-    if not given:
-        return None
-    by_part: dict[str, str | Path] = {}
-    whole: list[str] = []
-    for text in given:
-        kind, equals, path = text.partition("=")
-        if equals and kind in PART_KINDS:
-            if kind in by_part:
-                raise InputError(f"--weights {text}: {kind} was given a file already")
-            by_part[kind] = path
-        else:
-            whole.append(text)
-    if len(whole) > 1 or (whole and by_part):
-        raise InputError("--weights: give one FILE for all parts, or PART=FILE for each of them")
-    return whole[0] if whole else by_part
+WHOSE = "PART=FILE, METHOD=FILE or METHOD:PART=FILE"
+"""What ``--weights`` takes beside a plain FILE."""
 
 
 def method_weights(given: list[str] | None, methods: Sequence[str]) -> dict[str, WeightsSource]:
-    """Return the files of ``--weights`` by method: ``METHOD=FILE``, or the plain forms for the only method.
+    """Return the files of ``--weights`` by method: one for all its parts, or one per part.
+
+    Args:
+        given: ``FILE``, ``PART=FILE``, ``METHOD=FILE`` or ``METHOD:PART=FILE``. PART is a part's kind, in
+            places that hold a list ``KIND:PLUGIN/PART``.
+        methods: The methods of the command; with several of them, METHOD cannot be left out.
 
     Raises:
-        InputError: The plain forms beside several methods, or a method twice.
+        InputError: Another form, a method that is not named, or two files for the same.
     """
-    named: dict[str, WeightsSource] = {}
-    rest: list[str] = []
+    found: dict[str, dict[str, str | Path]] = {}
     for text in given or ():
-        name, equals, path = text.partition("=")
-        if not equals or name not in methods:
-            rest.append(text)
-        elif name in named:
-            raise InputError(f"--weights {text}: {name} was given a file already")
-        else:
-            named[name] = path
-    if rest and len(methods) > 1:
-        raise InputError(f"--weights {rest[0]}: with several methods, write METHOD=FILE")
-    source = weights_source(rest)
-    if source is not None:
-        if named:
-            raise InputError("--weights: give METHOD=FILE, or the files of its parts, and not both")
-        named[methods[0]] = source
-    return named
+        method, part, file = _whose(text, methods)
+        files = found.setdefault(method, {})
+        if part in files or (files and "" in (part, *files)):
+            twice = f"{part} of {method}" if part and part in files else method
+            raise InputError(
+                f"--weights {text}: {twice} was given a file already; give one FILE for all parts, or "
+                "PART=FILE for each of them"
+            )
+        files[part] = file
+    return {method: files.get("", files) for method, files in found.items()}
+
+
+def weights_source(given: list[str] | None, method: str) -> WeightsSource | None:
+    """Return the files of ``--weights`` of a command's only method.
+
+    Raises:
+        InputError: As :func:`method_weights`.
+    """
+    return method_weights(given, [method]).get(method)
+
+
+def _whose(text: str, methods: Sequence[str]) -> tuple[str, str, str]:
+    """Return method, part (empty for all) and file of a value of ``--weights``."""
+    named, equals, file = text.partition("=")
+    if equals:
+        for method in methods:
+            rest = named.removeprefix(method)
+            if named.startswith(method) and (not rest or (rest[0] == ":" and _is_part(rest[1:]))):
+                return method, rest[1:], file
+        if not _is_part(named) and "/" not in named and not Path(text).exists():
+            known = (*methods, *PART_KINDS)
+            raise InputError(
+                f"--weights {text}: '{named}' is no part and no method of this command"
+                f"{nearest(named, known)} (write {WHOSE})"
+            )
+    part = named if equals and _is_part(named) else ""
+    if len(methods) > 1:
+        raise InputError(f"--weights {text}: with several methods, write METHOD=FILE or METHOD:PART=FILE")
+    return methods[0], part, file if part else text
+
+
+def _is_part(text: str) -> bool:
+    return text.partition(":")[0] in PART_KINDS

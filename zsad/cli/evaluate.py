@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Container, Mapping, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -27,14 +25,17 @@ from zsad.cli.common import (
 )
 from zsad.cli.output import JsonOption, ProgressLine, print_json, print_message, print_table
 from zsad.errors import ZsadError
+from zsad.recipe.settings import Settings
 
 if TYPE_CHECKING:
+    from zsad.evaluation.evaluate import Evaluated
+    from zsad.evaluation.planning import Plan
+    from zsad.evaluation.request import EvaluationRequest
     from zsad.evaluation.results import CellResult
+    from zsad.evaluation.runner import Progress
     from zsad.evaluation.session import Evaluation
     from zsad.evaluation.summary import SummaryRow
 
-DEFAULT_METRICS = ("image_auroc", "image_ap", "image_f1_max", "pixel_auroc", "pixel_ap", "pixel_f1_max",
-                   "aupro")  # fmt: skip
 TABLE = ("method", "dataset", "class", "n_normal", "n_anomalous")
 
 
@@ -80,87 +81,64 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Evaluate methods on datasets."""
-    from zsad.data.spec import open_dataset
-    from zsad.evaluation.cells import Rules
-    from zsad.evaluation.contestants import load_contestants
-    from zsad.evaluation.session import prepare
-    from zsad.evaluation.store import ResultStore
-    from zsad.plugin.host import get_host
+    from zsad.evaluation.request import EvaluationRequest
+    from zsad.evaluation.summary import STANDARD_METRICS
 
-    host = get_host()
-    wanted = tuple(dict.fromkeys(metrics or DEFAULT_METRICS))
-    for name in wanted:
-        host.metrics.get(name)
-    for name in methods:
-        host.recipes.get(name)
-    sources = method_weights(weights, methods)
-    datasets = [open_dataset(spec, host) for spec in data]
-    # Refused before seconds go into a backbone: a folder that holds a run, or cannot be written to.
-    store = ResultStore(out)
-    store.open(resume=resume)
-    contestants = load_contestants(
-        methods,
+    request = EvaluationRequest(
+        methods=tuple(methods),
+        data=tuple(data),
+        folder=out,
         backbone=backbone,
-        weights=sources,
+        weights=method_weights(weights, methods),
         adapter=adapter,
+        metrics=tuple(metrics or STANDARD_METRICS),
+        resolution=resolution,
+        resume=resume,
+        include_contaminated=include_contaminated,
+        image_size=image_size,
+        batch_size=batch_size,
         device=device,
         dtype=dtype,
-        image_size=image_size,
-        overrides=overrides or (),
         seed=seed,
+        overrides=Settings.parse(overrides or ()),
         untrained=untrained,
+        workers=workers,
     )
-    evaluation = prepare(
-        host,
-        contestants,
-        datasets,
-        store,
-        Rules(wanted, resolution, seed, batch_size),
-        workers=default_workers() if workers is None else workers,
-        include_contaminated=include_contaminated,
-    )
-    asked = {"methods": methods, "data": data, "backbone": backbone, "weights": weights or [],
-             "adapter": None if adapter is None else str(adapter),
-             "image_size": image_size, "batch_size": batch_size, "dtype": dtype, "seed": seed,
-             "device": device, "untrained": untrained, "workers": evaluation.workers,
-             "overrides": overrides or [], "resolution": resolution, "engine": engine}  # fmt: skip
-    cells = run_with_progress(evaluation, asked)
-    rows = evaluation.rows(cells)
+    found = run_with_progress(request)
     if as_json:
-        print_json([row.columns() for row in rows])
+        print_json([row.columns() for row in found.rows])
     else:
-        print_results(rows, evaluation)
-    print_notices(cells, evaluation)
-    check_all_read(cells, evaluation)
+        print_results(found.rows, found.evaluation)
+    print_notices(found.cells, found.evaluation)
+    check_all_read(found.cells, found.evaluation)
 
 
-def default_workers() -> int:
-    """Return how many processes decode images: one per core, but for the one that computes; at most 8."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(0, min(8, cores - 1))
+def run_with_progress(request: EvaluationRequest, noted: Mapping[str, Any] | None = None) -> Evaluated:
+    """Evaluate with progress on stderr; ``noted`` goes into run.json."""
+    from zsad.evaluation.evaluate import Reports, evaluate
 
-
-def run_with_progress(evaluation: Evaluation, asked: Mapping[str, Any]) -> list[CellResult]:
-    """Run with progress on stderr; return the finished cells."""
-    plan = evaluation.plan
-    print_message(
-        f"{len(plan.cells)} cells, {plan.passes} image passes (one method at a time would take "
-        f"{plan.separate_passes})"
-    )
-    finished: list[CellResult] = []
     told: set[str] = set()
-    # Closed here, so that an interrupt between two steps still has the table written, and its errors seen.
-    with ProgressLine(plan.images, "images") as progress, closing(evaluation.run(asked)) as steps:
-        for step in steps:
-            finished += step.cells
-            progress.show(step.images)
-            if step.resumed:
-                progress.note(f"{len(step.cells)} of {len(plan.cells)} cells were finished already")
-            for failure in (failure for cell in step.cells for failure in cell.failed):
-                if failure.image not in told:
-                    told.add(failure.image)
-                    progress.note(f"error: {failure.error}")
-    return finished
+    plans: list[Plan] = []
+
+    def planned(plan: Plan) -> None:
+        plans.append(plan)
+        progress.note(
+            f"{len(plan.cells)} cells, {plan.passes} image passes (one method at a time would take "
+            f"{plan.separate_passes})"
+        )
+        progress.show(0, plan.images)
+
+    def show(step: Progress) -> None:
+        progress.show(step.images)
+        if step.resumed:
+            progress.note(f"{len(step.cells)} of {len(plans[0].cells)} cells were finished already")
+        for failure in (failure for cell in step.cells for failure in cell.failed):
+            if failure.image not in told:
+                told.add(failure.image)
+                progress.note(f"error: {failure.error}")
+
+    with ProgressLine(1, "images") as progress:
+        return evaluate(request, reports=Reports(planned, show), noted=noted)
 
 
 def check_all_read(cells: Sequence[CellResult], evaluation: Evaluation) -> None:

@@ -75,7 +75,7 @@ def print_fields(fields: Mapping[str, object]) -> None:
 
 
 class ProgressLine:
-    """Progress on stderr: a bar on a terminal, a plain line now and then elsewhere.
+    """Progress on stderr: a bar on a terminal from the first step on, a plain line now and then elsewhere.
 
     Attributes:
         total: What is complete.
@@ -88,13 +88,7 @@ class ProgressLine:
         self._bar: Progress | None = None
 
     def __enter__(self) -> ProgressLine:
-        """Show the bar, where there is a terminal."""
-        if sys.stderr.isatty():
-            from rich.progress import Progress
-
-            self._bar = Progress(console=stderr_console(), transient=True)
-            self._bar.start()
-            self._task = self._bar.add_task(self.unit, total=self.total)
+        """Return the line; nothing is shown yet, and what comes before may have progress of its own."""
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -105,6 +99,12 @@ class ProgressLine:
     def show(self, done: int, total: int | None = None, unit: str | None = None) -> None:
         """Show how much is done; a task that follows has its own total and unit."""
         self.total, self.unit = total or self.total, unit or self.unit
+        if self._bar is None and sys.stderr.isatty():
+            from rich.progress import Progress
+
+            self._bar = Progress(console=stderr_console(), transient=True)
+            self._bar.start()
+            self._task = self._bar.add_task(self.unit, total=self.total)
         if self._bar is not None:
             self._bar.update(self._task, completed=done, total=self.total, description=self.unit)
         elif time.monotonic() - self._shown > PLAIN_INTERVAL:

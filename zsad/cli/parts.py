@@ -73,7 +73,9 @@ def grid(
 
     host = get_host()
     # In float32, so that rounding does not pass for a difference.
-    composer = Composer(host, load_backbone(backbone, "auto", "float32"), example_pair(host), image_size)
+    composer = Composer(
+        host, load_backbone(backbone, "auto", "float32", host=host), example_pair(host), image_size
+    )
     found = grids(host)
     todo = [pair for entry in found for pair in entry.pairs()]
     pairs = iter([composer.compose(*pair) for pair in progress(todo, len(todo), "pairs")])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,6 +24,7 @@ from zsad.cli.common import (
 from zsad.cli.output import JsonOption, print_json, print_message, print_table, progress
 from zsad.detect.provenance import about, decision
 from zsad.errors import InputError
+from zsad.recipe.settings import Settings
 
 if TYPE_CHECKING:
     from zsad.detect.detector import Detector
@@ -67,29 +67,34 @@ def predict(
 ) -> None:
     """Score images and show where they look wrong."""
     from zsad.data.images import find_images
+    from zsad.detect.request import DetectorRequest
     from zsad.files import check_writable, write_json
     from zsad.plugin.host import get_host
+    from zsad.recipe.prompts import with_sentences
 
-    get_host().recipes.get(method)
-    paths = find_images(images)
-    own_prompts = _prompt_overrides(method, normal_prompt, abnormal_prompt)
-    # Refused before seconds go into a backbone: a folder that cannot be written to.
-    check_writable(out)
-    from zsad.detect.loading import load_detector
-    from zsad.detect.predictions import FailedImage, OutputNames, predict_files, written
-
-    detector = load_detector(
-        method,
+    host = get_host()
+    settings = Settings.parse(overrides or ())
+    settings.refuse_training()
+    request = DetectorRequest(
+        method=method,
         backbone=backbone,
-        weights=weights_source(weights),
+        weights=weights_source(weights, method),
         adapter=adapter,
         device=device,
         dtype=dtype,
         image_size=image_size,
-        overrides=[*(overrides or ()), *own_prompts],
+        overrides=with_sentences(host, method, settings, normal_prompt or (), abnormal_prompt or ()),
         seed=seed,
         untrained=untrained,
     )
+    request.check(host)
+    paths = find_images(images)
+    # Refused before seconds go into a backbone: a folder that cannot be written to.
+    check_writable(out)
+    from zsad.detect.loading import load
+    from zsad.detect.predictions import FailedImage, OutputNames, predict_files, written
+
+    detector = load(request, host)
     print_message(describe(detector))
     done: list[dict[str, Any]] = []
     failed: list[dict[str, str]] = []
@@ -137,29 +142,3 @@ def describe(detector: Detector) -> str:
         f"{detector.setting}; fidelity {recipe.fidelity}; weights: {learned}; "
         f"backbone trained on {card.trained_on}"
     )
-
-
-def _prompt_overrides(method: str, normal: list[str] | None, abnormal: list[str] | None) -> list[str]:
-    """Return own prompts as overrides of the prompt learner.
-
-    Raises:
-        InputError: The method learns its prompts, or has none.
-    """
-    given = {"normal_prompts": normal, "abnormal_prompts": abnormal}
-    wanted = {option: prompts for option, prompts in given.items() if prompts}
-    if not wanted:
-        return []
-    from zsad.plugin.host import get_host
-    from zsad.plugin.imports import load_object
-    from zsad.recipe.recipes import load_recipe
-
-    host = get_host()
-    learner = load_recipe(host, method).parts.prompt_learner
-    options = host.parts.get(learner.use).spec.options if learner else None
-    fields = load_object(options).model_fields if options else {}
-    if "normal_prompts" not in fields:
-        raise InputError(
-            f"method '{method}' does not take --normal-prompt or --abnormal-prompt: its prompts are "
-            f"{'learned' if learner else 'not used'}; clip-baseline and winclip take them"
-        )
-    return [f"prompt_learner.{option}={json.dumps(prompts)}" for option, prompts in wanted.items()]

@@ -17,19 +17,9 @@ def quickstart(
 ) -> None:
     """Evaluate a few methods on example images, offline: a table, pictures and a report."""
     from zsad.backbones.names import default_backbone
-    from zsad.cli.evaluate import (
-        DEFAULT_METRICS,
-        check_all_read,
-        default_workers,
-        print_notices,
-        print_results,
-        run_with_progress,
-    )
+    from zsad.cli.evaluate import check_all_read, print_notices, print_results, run_with_progress
     from zsad.data.examples import example_layout
-    from zsad.data.spec import open_dataset
-    from zsad.evaluation.cells import Rules
-    from zsad.evaluation.contestants import load_contestants
-    from zsad.evaluation.session import prepare
+    from zsad.evaluation.request import EvaluationRequest
     from zsad.evaluation.sheet import write_sheet
     from zsad.evaluation.store import ResultStore
     from zsad.plugin.host import get_host
@@ -41,17 +31,12 @@ def quickstart(
     store = ResultStore(out)
     if store.holds_a_run and "quickstart" not in store.read_run().options:
         raise InputError(f"--out {out} holds an evaluation of its own; name another folder")
-    store.open(resume=True)
     print_message(f"making the {layout}, where they are not in the cache yet")
-    samples = open_dataset(layout, host)
-    contestants = load_contestants(methods, backbone=backbone, weights={})
-    evaluation = prepare(
-        host, contestants, [samples], store, Rules(DEFAULT_METRICS), workers=default_workers()
+    request = EvaluationRequest(
+        methods=tuple(methods), data=(layout,), folder=out, backbone=backbone, resume=True
     )
-    cells = run_with_progress(
-        evaluation, {"quickstart": True, "methods": methods, "data": [layout], "backbone": backbone}
-    )
-    rows = evaluation.rows(cells)
+    found = run_with_progress(request, {"quickstart": True})
+    evaluation, rows = found.evaluation, found.rows
     sheet = write_sheet(out, evaluation.plan.cells[-1].contestant.method)
     if as_json:
         print_json(
@@ -59,7 +44,7 @@ def quickstart(
         )
     else:
         print_results(rows, evaluation)
-    print_notices(cells, evaluation)
-    check_all_read(cells, evaluation)
+    print_notices(found.cells, evaluation)
+    check_all_read(found.cells, evaluation)
     print_message(f"pictures: {sheet}")
     print_message(f"next: zsad predict YOUR_PHOTO.jpg --method {methods[-1]}")

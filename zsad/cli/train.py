@@ -20,12 +20,15 @@ from zsad.cli.common import (
     WorkersOption,
     weights_source,
 )
-from zsad.cli.evaluate import default_workers
 from zsad.cli.output import JsonOption, ProgressLine, print_fields, print_json
 from zsad.errors import InputError
+from zsad.recipe.settings import Settings
 
 if TYPE_CHECKING:
+    from zsad.training.request import TrainingRequest
     from zsad.training.run import Run
+    from zsad.training.train import Trained
+    from zsad.training.trainer import Epoch
 
 DataOption = Annotated[
     list[str],
@@ -95,27 +98,23 @@ def train(
     as_json: JsonOption = False,
 ) -> None:
     """Learn a method's weights on an auxiliary dataset; weights, checkpoint and curve after every epoch."""
-    from zsad.plugin.host import get_host
-
-    host = get_host()
-    host.recipes.get(method)
     if no_cache and (cache is not None or cache_dtype != "exact"):
         raise InputError("--no-cache: leave out --cache and --cache-dtype, which it makes meaningless")
-    given = {"epochs": epochs, "learning_rate": learning_rate, "batch_size": batch_size}
-    plan = [f"training.{name}={value}" for name, value in given.items() if value is not None]
-    from zsad.training.preparation import Reports, Wishes, default_cache, prepare
-    from zsad.weights.card_text import size_words
+    from zsad.training.request import TrainingRequest, default_cache
 
-    wishes = Wishes(
+    request = TrainingRequest(
         method=method,
-        data=data,
+        data=tuple(data),
         folder=out,
         backbone=backbone,
-        weights=weights_source(weights),
+        weights=weights_source(weights, method),
+        epochs=epochs,
+        learning_rate=learning_rate,
+        batch_size=batch_size,
         adapter=adapter,
         generator=generator,
         copies=copies,
-        overrides=[*(overrides or ()), *plan],
+        overrides=Settings.parse(overrides or ()),
         image_size=image_size,
         device=device,
         dtype=dtype,
@@ -125,35 +124,53 @@ def train(
         cache=None if no_cache else cache or default_cache(),
         cache_dtype=cache_dtype,
         half=half,
-        workers=default_workers() if workers is None else workers,
+        workers=workers,
     )
     begun = time.perf_counter()
+    trained, writes = _train_with_progress(request)
+    if not writes:
+        return
+    fields = _fields(trained) | {"seconds": round(time.perf_counter() - begun, 1)}
+    if as_json:
+        print_json(fields)
+    else:
+        print_fields(fields)
+
+
+def _train_with_progress(request: TrainingRequest) -> tuple[Trained, bool]:
+    """Train with progress on stderr; return also whether this process, of several, is the one that prints."""
+    from zsad.training.preparation import Reports
+    from zsad.training.train import train
+    from zsad.weights.card_text import size_words
+
+    runs: list[Run] = []
+
+    def ready(run: Run) -> None:
+        runs.append(run)
+        if request.resume:
+            progress.note(_resumed(run))
+
+    def epoch(done: Epoch) -> None:
+        words = ", ".join(f"{name} {value:.4f}" for name, value in done.losses.items())
+        if runs[0].writes:
+            progress.note(f"{_named(runs[0])}: {words} ({done.images_per_second:.1f} images/s)")
+
     with ProgressLine(1, "images") as progress:
         reports = Reports(
             encoded=lambda done, total: progress.show(done, total, "images encoded"),
             size=lambda size, folder: progress.note(f"features take {size_words(size)} in {folder}"),
             warning=progress.note,
+            ready=ready,
             learned=lambda done, total: progress.show(done, total, "images of this epoch"),
+            epoch=epoch,
         )
-        run = prepare(wishes, host, reports)
-        if resume:
-            progress.note(_resumed(run))
         try:
-            for epoch in run.epochs():
-                words = ", ".join(f"{name} {value:.4f}" for name, value in epoch.losses.items())
-                if run.writes:
-                    progress.note(f"{_named(run)}: {words} ({epoch.images_per_second:.1f} images/s)")
+            trained = train(request, reports=reports)
         except KeyboardInterrupt:
-            if run.history:
-                progress.note(f"{_named(run)} is kept in {out}; go on with --resume")
+            if runs and runs[0].history:
+                progress.note(f"{_named(runs[0])} is kept in {request.folder}; go on with --resume")
             raise
-    if not run.writes:
-        return
-    fields = _fields(run) | {"seconds": round(time.perf_counter() - begun, 1)}
-    if as_json:
-        print_json(fields)
-    else:
-        print_fields(fields)
+    return trained, runs[0].writes
 
 
 def _resumed(run: Run) -> str:
@@ -168,16 +185,13 @@ def _named(run: Run) -> str:
     return f"epoch {last.number} of stage {last.stage}" if run.stages > 1 else f"epoch {last.number}"
 
 
-def _fields(run: Run) -> dict[str, Any]:
-    """Return what came of a run."""
-    from zsad.training.run import ADAPTER, WEIGHTS
-
-    files = {"weights": run.folder / WEIGHTS, "adapter": run.folder / ADAPTER}
-    recipe = run.detector.recipe
+def _fields(trained: Trained) -> dict[str, Any]:
+    """Return what came of a training."""
+    files = {"weights": trained.weights, "adapter": trained.adapter}
     return {
-        **{name: str(path) for name, path in files.items() if path.exists()},
-        "method": recipe.method,
-        "recipe_hash": recipe.hash,
-        "epochs": len(run.history),
-        **run.history[-1].losses,
+        **{name: str(path) for name, path in files.items() if path is not None},
+        "method": trained.method,
+        "recipe_hash": trained.recipe_hash,
+        "epochs": len(trained.epochs),
+        **trained.epochs[-1].losses,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import signal
 import threading
@@ -31,6 +32,12 @@ class Items(Protocol[T_co]):
         Raises:
             ZsadError: It cannot be made.
         """
+
+
+def default_workers() -> int:
+    """Return how many processes make items: one per core, but for the one that computes; at most 8."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(0, min(8, cores - 1))
 
 
 class ItemLoader(Generic[T]):

@@ -9,11 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from zsad.backbones.clip import ClipBackbone
-from zsad.detect.loading import load_detector
+from zsad.detect.loading import load
+from zsad.detect.request import DetectorRequest
 from zsad.errors import ZsadError
 from zsad.plugin.host import Host
 from zsad.plugin.imports import cause
 from zsad.recipe.composition import Pair, Side, usable_recipes
+from zsad.recipe.settings import Settings
 from zsad.values import Sample
 
 Map = npt.NDArray[np.float64]
@@ -99,15 +101,14 @@ class Composer:
 
     def _map(self, recipe: str, overrides: tuple[str, ...]) -> Map:
         """Return the anomaly maps [B, S, S] of an untrained method."""
-        detector = load_detector(
-            recipe,
-            backbone=self.backbone,
+        request = DetectorRequest(
+            method=recipe,
             image_size=self.image_size,
-            overrides=overrides,
+            overrides=Settings.parse(overrides),
             seed=zlib.crc32(recipe.encode()),
             untrained=True,
-            host=self.host,
         )
+        detector = load(request, self.host, self.backbone)
         prediction = detector.predict(self.samples)
         found: Map = prediction.anomaly_map.double().cpu().numpy()
         return found

@@ -13,12 +13,12 @@ from typing import Any, TypeVar
 
 import torch
 
-from zsad.backbones.loading import load_backbone
 from zsad.data.examples import example_samples
 from zsad.detect.detector import Detector
-from zsad.detect.loading import load_detector
+from zsad.detect.loading import load_together
 from zsad.detect.passes import encode_together, group_by_pass
-from zsad.plugin.host import get_host
+from zsad.detect.request import DetectorRequest
+from zsad.plugin.host import Host, get_host
 from zsad.values import Sample
 
 T = TypeVar("T")
@@ -98,31 +98,19 @@ class Run:
 
 
 def bench_methods(
-    methods: Sequence[str],
-    *,
-    backbone: str | None,
-    image_size: int | None = None,
-    device: str = "auto",
-    dtype: str = "auto",
-    images: int = 1,
-    repeats: int = 3,
-    seed: int = 0,
+    requests: Sequence[DetectorRequest], *, images: int = 1, repeats: int = 3, host: Host | None = None
 ) -> dict[str, Any]:
     """Time methods on example images, each alone and all together.
 
-    Learned parts have random weights, which take as long as others. Every configuration runs once before
-    the clock counts: kernels are chosen then, and texts that depend on no image are encoded. The rounds go
-    through all configurations in turn, so that a machine that slows down does so for all.
+    Weights decide no time: random ones will do. Every configuration runs once before the clock counts:
+    kernels are chosen then, and texts that depend on no image are encoded. The rounds go through all
+    configurations in turn, so that a machine that slows down does so for all.
 
     Args:
-        methods: Names of methods; one named twice counts once.
-        backbone: Name of the backbone, loaded once.
-        image_size: Side of the square input; each method's own if None.
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
-        dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
+        requests: The methods, all on one backbone, which is loaded once.
         images: Images, all of one class and in one batch.
         repeats: Rounds; the fastest run of each configuration is reported.
-        seed: Seed of the parts.
+        host: Plugin host, by default the process's own.
 
     Returns:
         What was measured with, ``untrained`` (the methods with random weights), ``groups`` (the methods that
@@ -131,14 +119,9 @@ def bench_methods(
     Raises:
         InputError: Whatever does not exist or does not fit.
     """
-    host = get_host()
-    for name in methods:
-        host.recipes.get(name)
-    loaded = load_backbone(backbone, device, dtype)
-    detectors = [
-        load_detector(name, backbone=loaded, image_size=image_size, seed=seed, untrained=True)
-        for name in dict.fromkeys(methods)
-    ]
+    host = host or get_host()
+    detectors = load_together(requests, host)
+    loaded = detectors[0].backbone
     samples = example_samples(host, images)
     plans = [[detector] for detector in detectors]
     if len(detectors) > 1:
@@ -154,7 +137,7 @@ def bench_methods(
         "images": images,
         "repeats": repeats,
         "memory": meter.memory,
-        "untrained": [each.recipe.method for each in detectors if each.recipe.learnable],
+        "untrained": [each.recipe.method for each in detectors if each.recipe.learnable and not each.cards],
         "groups": [_names(group) for group in group_by_pass(detectors)],
         "rows": rows(plans, runs, images),
     }

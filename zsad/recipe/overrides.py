@@ -1,4 +1,4 @@
-"""``--set``: exchange a part, change an option, add or remove a post-processor."""
+"""Settings laid over a recipe: a part exchanged, an option changed, a post-processor added or removed."""
 
 from __future__ import annotations
 
@@ -6,117 +6,104 @@ import copy
 from collections.abc import Sequence
 from typing import Any
 
-import yaml
-
 from zsad.errors import InputError, nearest
-from zsad.recipe.recipes import LISTS, PartChoices
-
-PLAIN = ("readout", "profile", "image_size", "display", "training")
-"""The fields of a recipe, beside its parts, that can be set."""
-
-KINDS = tuple(PartChoices.model_fields)
+from zsad.recipe.recipes import LISTS
+from zsad.recipe.settings import KINDS, Setting, Settings
 
 
-def apply_overrides(recipe: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """Return a recipe's plain data with ``--set`` values laid over it, in the order given.
+def apply_overrides(recipe: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    """Return a recipe's plain data with settings laid over it, in the order given.
 
     Understands ``kind=name``, ``kind=none``, ``kind.option=value``, ``post_processors+=name``,
     ``post_processors-=name``, ``post_processors.name.option=value``, ``readout.taps=[...]``,
-    ``profile=official``, ``image_size=336``. Values are YAML.
+    ``profile=official``, ``image_size=336``, ``training.epochs=3``. Settings of generator, examples and
+    adapter are no recipe's.
 
     Raises:
-        InputError: Not of that form, or it names nothing in the recipe.
+        InputError: A setting names nothing in the recipe, or says what another one says.
     """
     result = copy.deepcopy(recipe)
-    for text in overrides:
-        path, operator, value = _split(text)
-        head, _, rest = path.partition(".")
-        if head in PLAIN:
-            if operator != "=":
-                raise InputError(f"--set {text}: '{head}' is no list; write {path}=value")
-            _set_plain(result, head, rest, value, text)
-        elif head in KINDS:
-            _set_part(result.setdefault("parts", {}), head, rest, operator, value, text)
+    meant: dict[str, str] = {}
+    for setting in settings.of("recipe", "training").given:
+        if setting.head in KINDS:
+            path = _set_part(result.setdefault("parts", {}), setting)
         else:
-            known = (*KINDS, *PLAIN)
+            path = setting.path
+            _set_plain(result, setting)
+        if setting.operator == "=" and meant.setdefault(path, setting.text) != setting.text:
             raise InputError(
-                f"--set {text}: there is no '{head}' in a recipe{nearest(head, known)} "
-                f"(there are: {', '.join(known)})"
+                f"--set {setting.text}: --set {meant[path]} has set it already; leave one of them out"
             )
     return result
 
 
-def _split(text: str) -> tuple[str, str, Any]:
-    left, equals, right = text.partition("=")
-    operator = "="
-    if left.endswith(("+", "-")):
-        left, operator = left[:-1], left[-1] + "="
-    if not equals or not left.strip():
-        raise InputError(f"--set {text}: write part.option=value, part=name or post_processors+=name")
-    try:
-        return left.strip(), operator, yaml.safe_load(right)
-    except yaml.YAMLError as error:
-        raise InputError(f"--set {text}: '{right}' is not a value in YAML") from error
-
-
-def _set_plain(result: dict[str, Any], head: str, rest: str, value: Any, text: str) -> None:
+def _set_plain(result: dict[str, Any], setting: Setting) -> None:
+    head, rest, value = setting.head, setting.rest, setting.value
     if not rest:
         result[head] = value
         return
     current = result.get(head)
     section = current if isinstance(current, dict) else {"base": current} if current else {}
-    _refuse_hiding(section, head, rest, text)
+    _refuse_hiding(section, setting)
     result[head] = _with_nested(section, rest, value)
 
 
-def _refuse_hiding(section: dict[str, Any], head: str, rest: str, text: str) -> None:
+def _refuse_hiding(section: dict[str, Any], setting: Setting) -> None:
     """Refuse to put a value under one that is no mapping, which would vanish without a word."""
-    *outer, _ = rest.split(".")
+    steps = setting.rest.split(".")
+    outer = steps[:-1]
     inner: Any = section
     for depth, step in enumerate(outer, 1):
         inner = inner.get(step)
         if inner is None:
             return
         if not isinstance(inner, dict):
-            path = ".".join((head, *outer[:depth]))
+            path = ".".join((setting.head, *outer[:depth]))
             raise InputError(
-                f"--set {text}: {path} is {inner!r} and holds no '{rest.split('.')[depth]}'; "
+                f"--set {setting.text}: {path} is {inner!r} and holds no '{steps[depth]}'; "
                 f"set {path} as a whole"
             )
 
 
-def _set_part(parts: dict[str, Any], kind: str, rest: str, operator: str, value: Any, text: str) -> None:
+def _set_part(parts: dict[str, Any], setting: Setting) -> str:
+    """Set a part or an option of one; return the path with the part's whole name."""
+    kind, rest, text = setting.head, setting.rest, setting.text
     if kind in LISTS:
-        _set_in_list(parts, kind, rest, operator, value, text)
-    elif operator != "=":
+        return _set_in_list(parts, setting)
+    if setting.operator != "=":
         raise InputError(f"--set {text}: '{kind}' is a single part; write {kind}=name")
-    elif rest:
+    if rest:
         choice = parts.get(kind)
         if choice is None:
             raise InputError(
                 f"--set {text}: this method has no {kind}; choose one first with --set {kind}=name"
             )
-        parts[kind] = _with_option(choice, rest, value)
+        parts[kind] = _with_option(choice, rest, setting.value)
     else:
-        parts[kind] = _part_name(value, text)
+        parts[kind] = _part_name(setting.value, text)
+    return setting.path
 
 
-def _set_in_list(parts: dict[str, Any], kind: str, rest: str, operator: str, value: Any, text: str) -> None:
+def _set_in_list(parts: dict[str, Any], setting: Setting) -> str:
+    kind, rest, value, text = setting.head, setting.rest, setting.value, setting.text
     entries = list(parts.get(kind) or [])
+    path = kind
     if rest:
-        if operator != "=":
+        if setting.operator != "=":
             raise InputError(f"--set {text}: an option is set with '='")
         name, option = _split_option(rest, [_name_of(entry) for entry in entries])
         place = _find(entries, name, kind, text)
+        path = f"{kind}.{_name_of(entries[place])}.{option}"
         entries[place] = _with_option(entries[place], option, value)
-    elif operator == "+=":
+    elif setting.operator == "+=":
         entries.append(_part_name(value, text) or _missing(text))
-    elif operator == "-=":
+    elif setting.operator == "-=":
         del entries[_find(entries, str(value), kind, text)]
     else:
         names = value if isinstance(value, list) else [value]
         entries = [name for name in (_part_name(item, text) for item in names) if name]
     parts[kind] = entries
+    return path
 
 
 def _missing(text: str) -> str:

@@ -5,7 +5,7 @@ Runs before any weight is loaded, and without torch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from fnmatch import fnmatch
 from typing import Any
 
@@ -25,6 +25,7 @@ from zsad.recipe.recipes import (
     validate_recipe,
 )
 from zsad.recipe.resolved import BackboneFacts, ResolvedPart, ResolvedRecipe, resolved_part
+from zsad.recipe.settings import NO_SETTINGS, Settings
 
 
 def resolve(
@@ -32,7 +33,7 @@ def resolve(
     method: str,
     facts: BackboneFacts,
     *,
-    overrides: Sequence[str] = (),
+    overrides: Settings = NO_SETTINGS,
     image_size: int | None = None,
 ) -> ResolvedRecipe:
     """Resolve a method on a backbone.

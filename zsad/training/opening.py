@@ -8,17 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import Field, ValidationError
 
 from zsad.data.dataset import Dataset, DatasetImage, folder_name
 from zsad.data.folders import images_in, is_normal
 from zsad.data.nouns import noun_of
 from zsad.data.spec import open_dataset, parse_spec
-from zsad.errors import InputError, nearest
+from zsad.errors import InputError
 from zsad.plugin.host import Host
 from zsad.plugin.options import Options
 from zsad.recipe.recipes import first_problem
+from zsad.recipe.settings import NO_SETTINGS, Settings
 from zsad.training.generators import FeatureGenerator, LoadedGenerator, load_generator
 from zsad.training.mosaic import MosaicExamples, MosaicLabel
 from zsad.training.posterior import PosteriorOptions
@@ -26,9 +26,6 @@ from zsad.training.sources import DatasetExamples, GeneratedExamples, NormalExam
 
 PARTS = ("train", "test")
 """Names of folders that tell the parts of a dataset apart, in any mixture of upper and lower case."""
-
-HEADS = ("generator", "examples")
-"""The words before the first dot of an option that decides the examples, in ``--set HEAD.OPTION=VALUE``."""
 
 
 class ExampleOptions(Options):
@@ -48,7 +45,7 @@ def open_sources(
     specs: Sequence[str],
     host: Host,
     generator: str | None = None,
-    options: Sequence[str] = (),
+    settings: Settings = NO_SETTINGS,
     *,
     seed: int = 0,
     copies: int = 1,
@@ -64,49 +61,49 @@ def open_sources(
             but images will do, too: they are taken for normal.
         host: Whose layouts and generators are known.
         generator: Name of a generator, or None.
-        options: ``generator.OPTION=VALUE`` and ``examples.OPTION=VALUE``, values as YAML.
+        settings: Their sections ``generator`` and ``examples`` count.
         seed: Seed of everything random, 0 or more.
         copies: Examples made of each normal image.
 
     Raises:
         InputError: Nothing to learn from, missing masks, no normal image, or a wrong name, option or number.
     """
-    given = _parsed(options)
-    wanted = _example_options(given["examples"])
+    made, examples = settings.options("generator"), settings.options("examples")
+    wanted = _example_options(examples)
     source: TrainingSource
     if generator is None:
-        if given["generator"]:
-            raise InputError(f"--set generator.{next(iter(given['generator']))}: name a --generator first")
-        if copies != 1 or "clean" in given["examples"]:
+        if made:
+            raise InputError(f"--set generator.{next(iter(made))}: name a --generator first")
+        if copies != 1 or "clean" in examples:
             what = "examples.clean" if copies == 1 else "copies"
             raise InputError(f"{what}: name a --generator, which makes copies and leaves some clean")
         source = DatasetExamples([open_dataset(text, host) for text in specs])
     else:
-        loaded = load_generator(host, generator, given["generator"])
+        loaded = load_generator(host, generator, made)
         normals = NormalExamples([open_normal(text, host) for text in specs])
         if loaded.level == "image":
             source = GeneratedExamples(normals, loaded, copies=copies, clean=wanted.clean, seed=seed)
         else:
-            _refuse_image_options(loaded, copies, given["examples"])
+            _refuse_image_options(loaded, copies, examples)
             source = normals
     return source
 
 
 def with_mosaics(
-    source: TrainingSource, share: float, options: Sequence[str] = (), *, seed: int = 0
+    source: TrainingSource, share: float, settings: Settings = NO_SETTINGS, *, seed: int = 0
 ) -> TrainingSource:
     """Return the examples with a share of them replaced by a mosaic of four.
 
     Args:
         source: The examples.
         share: From 0 to 1.
-        options: As for :func:`open_sources`.
+        settings: As for :func:`open_sources`.
         seed: Seed of everything random, 0 or more.
 
     Raises:
         InputError: A wrong option or number, or an option of mosaics where there are none.
     """
-    given = _parsed(options)["examples"]
+    given = settings.options("examples")
     if not share:
         if "mosaic_label" in given:
             raise InputError("examples.mosaic_label: there are no mosaics; add --set training.mosaic=SHARE")
@@ -116,36 +113,36 @@ def with_mosaics(
 
 
 def open_feature_generator(
-    host: Host, generator: str | None, options: Sequence[str] = ()
+    host: Host, generator: str | None, settings: Settings = NO_SETTINGS
 ) -> FeatureGenerator | None:
     """Return the generator if it is one that changes features, else None.
 
     Args:
         host: Whose generators are known.
         generator: Name of a generator, or None.
-        options: As for :func:`open_sources`.
+        settings: As for :func:`open_sources`.
 
     Raises:
         InputError: A wrong name, option or value.
     """
     if generator is None:
         return None
-    loaded = load_generator(host, generator, _parsed(options)["generator"])
+    loaded = load_generator(host, generator, settings.options("generator"))
     found: FeatureGenerator | None = loaded.make if loaded.level == "features" else None
     return found
 
 
-def open_weighting(generator: str | None, options: Sequence[str] = ()) -> PosteriorOptions | None:
+def open_weighting(generator: str | None, settings: Settings = NO_SETTINGS) -> PosteriorOptions | None:
     """Return how generated anomalies are weighted, or None where all examples count alike.
 
     Args:
         generator: Name of a generator, or None.
-        options: As for :func:`open_sources`.
+        settings: As for :func:`open_sources`.
 
     Raises:
         InputError: A wrong option, weights without a generator, or options of weights that are not wanted.
     """
-    given = _parsed(options)["examples"]
+    given = settings.options("examples")
     wanted = _example_options(given)
     if wanted.weight == "equal":
         if "posterior" in given:
@@ -194,30 +191,6 @@ def _holds_only_images(folder: Path | None) -> bool:
         return False
     images = images_in(folder)
     return bool(images) and len(images) == sum(not path.name.startswith(".") for path in folder.iterdir())
-
-
-def _parsed(options: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Return the options by head."""
-    found: dict[str, dict[str, Any]] = {head: {} for head in HEADS}
-    for text in options:
-        path, equals, value = text.partition("=")
-        head, dot, name = path.strip().partition(".")
-        if head not in HEADS:
-            known = " or ".join(HEADS)
-            raise InputError(f"--set {text}: options of examples begin with {known}{nearest(head, HEADS)}")
-        if not (equals and dot and name):
-            raise InputError(f"--set {text}: write {head}.OPTION=VALUE")
-        *above, last = name.split(".")
-        place = found[head]
-        for word in above:
-            place = place.setdefault(word, {})
-            if not isinstance(place, dict):
-                raise InputError(f"--set {text}: '{word}' has a value already, so nothing is below it")
-        try:
-            place[last] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise InputError(f"--set {text}: '{value}' is not a value in YAML") from error
-    return found
 
 
 def _example_options(given: dict[str, Any]) -> ExampleOptions:

@@ -2,82 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Literal
 
+from zsad.backbones.loading import load_backbone
+from zsad.data.loading import default_workers
 from zsad.detect.detector import Detector
-from zsad.detect.loading import load_detector
+from zsad.detect.loading import load
 from zsad.errors import InputError
-from zsad.files import cache_folder, check_writable
+from zsad.files import check_writable
 from zsad.plugin.host import Host
 from zsad.recipe.training import Training
 from zsad.training.batches import BatchSource
 from zsad.training.cache.build import frozen_image_side, open_cache
-from zsad.training.cache.key import StoredPrecision
 from zsad.training.checkpoint import FILE
 from zsad.training.examples import ExampleSource
 from zsad.training.learner import adapter_of, lineage
 from zsad.training.live import LiveFeatures
-from zsad.training.opening import HEADS, open_feature_generator, open_sources, open_weighting, with_mosaics
+from zsad.training.opening import open_feature_generator, open_sources, open_weighting, with_mosaics
 from zsad.training.posterior import PosteriorOptions
 from zsad.training.processes import ask_for_one_order, local_device
+from zsad.training.request import TrainingRequest
 from zsad.training.run import ADAPTER, WEIGHTS, Run, Setup
-from zsad.training.trainer import Precision
+from zsad.training.trainer import Epoch
 from zsad.training.weighting import PosteriorWeights
-from zsad.weights.loading import WeightsSource
-
-LARGEST_SEED = 2**63 - 1
-"""Torch takes no larger ones on every device."""
-
-
-@dataclass(frozen=True)
-class Wishes:
-    """What a user asks of a training; defaults are those of ``zsad train``.
-
-    Attributes:
-        method: Name of the method.
-        data: Datasets, ``[NAME:]LAYOUT=PATH[:CLASS,CLASS]``.
-        folder: Where the run keeps its files.
-        backbone: Name of the backbone, or None for the default one.
-        weights: Learned weights to begin with, or None for fresh ones.
-        adapter: ``lora`` for an adapter of the backbone's towers.
-        generator: Name of a generator of anomalies, or None.
-        copies: Examples that it makes of each normal image.
-        overrides: ``--set`` values of recipe, training, generator, examples and adapter.
-        image_size: Side of the square input in pixels.
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
-        dtype: Of the frozen towers.
-        precision: Of the parts that learn.
-        seed: Seed of everything random.
-        resume: Go on from the folder's checkpoint.
-        cache: Folder of the caches of features, or None to encode every image anew in every epoch.
-        cache_dtype: Precision of the cache.
-        half: Store the learned weights in float16.
-        workers: Processes that read images.
-    """
-
-    method: str
-    data: Sequence[str]
-    folder: Path
-    backbone: str | None = None
-    weights: WeightsSource | None = None
-    adapter: Literal["lora"] | None = None
-    generator: str | None = None
-    copies: int = 1
-    overrides: Sequence[str] = ()
-    image_size: int | None = None
-    device: str = "auto"
-    dtype: str = "auto"
-    precision: Precision = "float32"
-    seed: int = 0
-    resume: bool = False
-    cache: Path | None = field(default_factory=lambda: default_cache())
-    cache_dtype: StoredPrecision = "exact"
-    half: bool = False
-    workers: int = 0
 
 
 @dataclass(frozen=True)
@@ -88,21 +38,20 @@ class Reports:
         encoded: With images encoded and their total, while a cache is filled.
         size: With the bytes of a cache and its folder, before it is written.
         warning: With a sentence.
+        ready: With the run, before its first epoch.
         learned: With the images done in an epoch and their total.
+        epoch: With every finished epoch, when it is kept.
     """
 
     encoded: Callable[[int, int], None] = lambda done, total: None
     size: Callable[[int, Path], None] = lambda size, folder: None
     warning: Callable[[str], None] = lambda sentence: None
+    ready: Callable[[Run], None] = lambda run: None
     learned: Callable[[int, int], None] = lambda done, total: None
+    epoch: Callable[[Epoch], None] = lambda epoch: None
 
 
-def default_cache() -> Path:
-    """Return where caches of features are kept: ``features`` in the folder of what can be made again."""
-    return cache_folder() / "features"
-
-
-def prepare(wishes: Wishes, host: Host, reports: Reports | None = None) -> Run:
+def prepare(request: TrainingRequest, host: Host, reports: Reports | None = None) -> Run:
     """Check everything, load the method and return the run.
 
     Raises:
@@ -110,39 +59,30 @@ def prepare(wishes: Wishes, host: Host, reports: Reports | None = None) -> Run:
         ZsadError: The folder cannot be written to.
     """
     reports = reports or Reports()
-    if not 0 <= wishes.seed <= LARGEST_SEED:
-        raise InputError(f"--seed {wishes.seed}: give a whole number from 0 to {LARGEST_SEED}")
-    own = tuple(f"{head}." for head in HEADS)
-    examples = [text for text in wishes.overrides if text.startswith(own)]
-    overrides = [text for text in wishes.overrides if not text.startswith(own)]
-    adapter, overrides = _adapter(wishes, overrides)
+    request.check(host)
+    examples = request.overrides.of("generator", "examples")
     source = open_sources(
-        wishes.data,
-        host,
-        wishes.generator,
-        examples,
-        seed=wishes.seed,
-        copies=wishes.copies,
+        request.data, host, request.generator, examples, seed=request.seed, copies=request.copies
     )
-    generator = open_feature_generator(host, wishes.generator, examples)
-    weighting = open_weighting(wishes.generator, examples)
-    check_folder(wishes.folder, resume=wishes.resume)
-    detector = _load(wishes, overrides, adapter, host)
+    generator = open_feature_generator(host, request.generator, examples)
+    weighting = open_weighting(request.generator, examples)
+    check_folder(request.folder, resume=request.resume)
+    detector = _load(request, host)
     plan = _with_adapter(detector)
-    source = with_mosaics(source, plan.mosaic, examples, seed=wishes.seed)
+    source = with_mosaics(source, plan.mosaic, examples, seed=request.seed)
     setup = Setup(
         plan=plan,
-        open_batches=_opener(wishes, source, weighting, reports),
-        source=f"{source.key} {wishes.generator or ''} {' '.join(sorted(examples))}".strip(),
+        open_batches=_opener(request, source, weighting, reports),
+        source=f"{source.key} {request.generator or ''} {' '.join(sorted(examples.texts))}".strip(),
         trained_on=lineage(detector.cards, source.datasets),
-        seed=wishes.seed,
-        precision=wishes.precision,
+        seed=request.seed,
+        precision=request.precision,
         generator=generator,
-        half=wishes.half,
-        stored="exact" if wishes.cache is None else wishes.cache_dtype,
+        half=request.half,
+        stored="exact" if request.cache is None else request.cache_dtype,
         report=reports.learned,
     )
-    return Run(detector, setup, wishes.folder, host, resume=wishes.resume)
+    return Run(detector, setup, request.folder, host, resume=request.resume)
 
 
 def check_folder(folder: Path, *, resume: bool) -> None:
@@ -183,56 +123,36 @@ def _with_adapter(detector: Detector) -> Training:
     return plan.model_copy(update={"learn": (*plan.learn, "adapter.*")})
 
 
-def _adapter(wishes: Wishes, overrides: list[str]) -> tuple[object, list[str]]:
-    """Return the options of the adapter, or None, and the overrides that are left."""
-    from zsad.weights.adapter.options import PREFIX, adapter_options
-
-    options, rest = adapter_options(overrides)
-    if wishes.adapter is None and len(rest) != len(overrides):
-        stray = next(text for text in overrides if text.startswith(PREFIX))
-        raise InputError(f"--set {stray}: there is no adapter; add --adapter lora")
-    return (options if wishes.adapter else None), rest
-
-
-def _load(wishes: Wishes, overrides: Sequence[str], adapter: object, host: Host) -> Detector:
-    from zsad.backbones.loading import load_backbone
-    from zsad.weights.adapter.options import LoraOptions
-
+def _load(request: TrainingRequest, host: Host) -> Detector:
     ask_for_one_order()
-    backbone = load_backbone(wishes.backbone, local_device(wishes.device), wishes.dtype, host=host)
-    if isinstance(adapter, LoraOptions):
-        from zsad.weights.adapter.lora import adapt_backbone  # PEFT takes seconds to import
+    wanted = request.detector(local_device(request.device))
+    if request.lora is None:
+        return load(wanted, host)
+    from zsad.weights.adapter.lora import adapt_backbone  # PEFT takes seconds to import
 
-        backbone = adapt_backbone(backbone, adapter, wishes.seed)
-    return load_detector(
-        wishes.method,
-        backbone=backbone,
-        weights=wishes.weights,
-        image_size=wishes.image_size,
-        overrides=overrides,
-        seed=wishes.seed,
-        untrained=True,
-        host=host,
-    )
+    plain = load_backbone(wanted.backbone, wanted.device, wanted.dtype, host=host)
+    return load(wanted, host, adapt_backbone(plain, request.lora, request.seed))
 
 
 def _opener(
-    wishes: Wishes, source: ExampleSource, weighting: PosteriorOptions | None, reports: Reports
+    request: TrainingRequest, source: ExampleSource, weighting: PosteriorOptions | None, reports: Reports
 ) -> Callable[[Detector], BatchSource]:
+    workers = default_workers() if request.workers is None else request.workers
+
     def open_batches(detector: Detector) -> BatchSource:
         found = batches(detector)
-        return found if weighting is None else PosteriorWeights(found, weighting, wishes.seed)
+        return found if weighting is None else PosteriorWeights(found, weighting, request.seed)
 
     def batches(detector: Detector) -> BatchSource:
         frozen = frozen_image_side(detector)
-        if wishes.cache is None or not frozen:
-            return LiveFeatures(detector, source, workers=wishes.workers, grad=not frozen)
+        if request.cache is None or not frozen:
+            return LiveFeatures(detector, source, workers=workers, grad=not frozen)
         return open_cache(
             detector,
             source,
-            wishes.cache,
-            workers=wishes.workers,
-            dtype=wishes.cache_dtype,
+            request.cache,
+            workers=workers,
+            dtype=request.cache_dtype,
             report=reports.encoded,
             announce=reports.size,
             warn=reports.warning,

@@ -10,13 +10,11 @@ from typing import Any
 
 import torch
 
-from zsad.backbones.clip import ClipBackbone
-from zsad.backbones.loading import load_backbone
 from zsad.data.examples import example_dataset
 from zsad.detect.detector import Detector
-from zsad.detect.loading import load_detector
+from zsad.detect.loading import load
+from zsad.detect.request import DetectorRequest
 from zsad.plugin.host import Host, get_host
-from zsad.recipe.recipes import starters
 from zsad.training.batches import BatchSource
 from zsad.training.cache.build import open_cache
 from zsad.training.examples import Example
@@ -48,29 +46,16 @@ class HeldExamples:
         return self._examples[place]
 
 
-def bench_train(
-    method: str | None = None,
-    *,
-    backbone: str | None = None,
-    image_size: int | None = None,
-    device: str = "auto",
-    dtype: str = "float32",
-    images: int = 64,
-    seed: int = 0,
-) -> dict[str, Any]:
+def bench_train(request: DetectorRequest, *, images: int = 64, host: Host | None = None) -> dict[str, Any]:
     """Train the first epoch of a method's first stage twice from the same start.
 
     The images are read beforehand and held in memory, so that reading them costs the epoch without a cache
     nothing. The clock of the epoch from the cache does not count filling it, which is reported by itself.
 
     Args:
-        method: Name of a method that learns, with an image side that does not; by default one for newcomers.
-        backbone: Name of the backbone.
-        image_size: Side of the square input; the method's own if None.
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
-        dtype: Of the frozen towers.
+        request: A method that learns, with an image side that does not.
         images: Number of example images.
-        seed: Seed of parameters and order.
+        host: Plugin host, by default the process's own.
 
     Returns:
         What was measured with, and ``rows``: a row per source of features, with its losses; ``speedup`` is
@@ -79,11 +64,10 @@ def bench_train(
     Raises:
         InputError: Whatever does not exist or does not fit.
     """
-    host = get_host()
-    method = method or starters(host)[-1]
-    host.recipes.get(method)
-    loaded = load_backbone(backbone, device, dtype)
-    first = _detector(host, method, loaded, image_size, seed)
+    host = host or get_host()
+    plain = load(request, host)
+    loaded = plain.backbone
+    first = stage_detector(plain, plain.recipe.recipe.training, host)
     source = HeldExamples(host, images)
     with tempfile.TemporaryDirectory() as folder:
         begun = time.perf_counter()
@@ -92,15 +76,16 @@ def bench_train(
         size = sum(file.stat().st_size for file in cache.folder.iterdir())
 
         def epoch(open_batches: Callable[[Detector], BatchSource]) -> Epoch:
-            detector = _detector(host, method, loaded, image_size, seed)
-            stage = detector.recipe.recipe.training
+            fresh = load(request, host, loaded)
+            stage = fresh.recipe.recipe.training
+            detector = stage_detector(fresh, stage, host)
             trainer = Trainer(
                 detector,
                 stage,
                 open_batches(detector),
                 learned_parameters(detector, stage.learn),
                 host=host,
-                seed=seed,
+                seed=request.seed,
             )
             return next(trainer.epochs())
 
@@ -108,7 +93,7 @@ def bench_train(
         cached = epoch(lambda detector: cache)
     rows = [_row("encoded anew", live, live), _row("from the cache", cached, live)]
     return {
-        "method": method,
+        "method": request.method,
         "backbone": loaded.card.name,
         "image_size": first.recipe.image_size,
         "device": str(loaded.device),
@@ -122,13 +107,6 @@ def bench_train(
         ),
         "rows": [row | {"seconds": images / row["images_per_second"]} for row in rows],
     }
-
-
-def _detector(host: Host, method: str, backbone: ClipBackbone, image_size: int | None, seed: int) -> Detector:
-    detector = load_detector(
-        method, backbone=backbone, image_size=image_size, seed=seed, untrained=True, host=host
-    )
-    return stage_detector(detector, detector.recipe.recipe.training, host)
 
 
 def _row(name: str, epoch: Epoch, slowest: Epoch) -> dict[str, Any]:

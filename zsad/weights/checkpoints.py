@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from zsad.backbones.card import TrainedOn
-from zsad.errors import InputError
+from zsad.errors import InputError, ZsadError
 from zsad.plugin.host import Host
 from zsad.plugin.imports import load_object
 from zsad.recipe.profiles import TowerProfile
-from zsad.recipe.recipes import load_recipe
+from zsad.recipe.recipes import Recipe, load_recipe
+from zsad.recipe.resolved import ResolvedPart
 from zsad.weights.card import WeightsCard, file_sha256
 from zsad.weights.loading import save_weights
 
@@ -64,8 +66,7 @@ def convert_checkpoint(
     except InputError as error:
         raise InputError(f"{source} is not a checkpoint of {method}: {error}") from error
     recipe = load_recipe(host, method)
-    kinds = sorted({name.partition(".")[0] for name in tensors})
-    parts = {kind: getattr(recipe.parts, kind).use for kind in kinds}
+    parts = _parts_of(host, recipe, tensors)
     official = recipe.official
     card = WeightsCard(
         method=method,
@@ -84,3 +85,20 @@ def convert_checkpoint(
     )
     save_weights(target, tensors, card)
     return card
+
+
+def _parts_of(host: Host, recipe: Recipe, tensors: Iterable[str]) -> dict[str, str]:
+    """Return the names of the parts that tensors belong to, by key.
+
+    Raises:
+        ZsadError: The importer made a tensor of no part that the recipe names.
+    """
+    specs = [host.parts.get(choice.use).spec for choice in recipe.parts.chosen()]
+    names = {ResolvedPart(spec.kind, spec, None).key: spec.name for spec in specs}
+    keys = sorted({name.partition(".")[0] for name in tensors})
+    if strange := next((key for key in keys if key not in names), None):
+        raise ZsadError(
+            f"the importer of '{recipe.name}' made weights of '{strange}', which is no part of its recipe "
+            f"(there are: {', '.join(names)})"
+        )
+    return {key: names[key] for key in keys}

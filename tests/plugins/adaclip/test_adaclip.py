@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from pydantic import ValidationError
 
+from tests.loading import load_detector
 from zsad.backbones.clip import ClipBackbone
 from zsad.detect.detector import Detector
-from zsad.detect.loading import load_detector
 from zsad.errors import InputError
 from zsad.values import Sample
 from zsad_plugins.adaclip.convert import convert

@@ -10,6 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from tests.loading import load_detector
 from tests.parity.synthetic import adaclip_parameters
 from tests.plugins.conftest import TINY
 from tests.training import slow
@@ -20,7 +21,6 @@ from zsad.backbones.clip import ClipBackbone
 from zsad.backbones.loading import load_backbone
 from zsad.data.dataset import Dataset
 from zsad.detect.detector import Detector
-from zsad.detect.loading import load_detector
 from zsad.detect.passes import Pass
 from zsad.plugin.host import get_host
 from zsad.recipe.recipes import load_recipe

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from tests.loading import load_detector
 from tests.parity.synthetic import aprilgan_checkpoint
 from tests.training import slow
 from tests.training.stages import copied, first_step, learn, loads_back
 from zsad.backbones.clip import ClipBackbone
 from zsad.detect.detector import Detector
-from zsad.detect.loading import load_detector
 from zsad.plugin.host import get_host
 from zsad.recipe.recipes import load_recipe
 from zsad.training.learner import learned_state

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.loading import load_detector
 from zsad.backbones.clip import ClipBackbone
 from zsad.backbones.loading import load_backbone
 from zsad.detect.detector import Detector
-from zsad.detect.loading import load_detector
 from zsad.values import Sample
 
 

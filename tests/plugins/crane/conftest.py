@@ -10,11 +10,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from tests.loading import load_detector
 from tests.parity.synthetic import TINY_DINO, dino_state_dict
 from zsad.backbones.clip import ClipBackbone
 from zsad.backbones.loading import load_backbone
 from zsad.detect.detector import Detector
-from zsad.detect.loading import load_detector
 from zsad.values import Sample
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from tests.loading import load_detector
 from tests.parity.synthetic import anomalyclip_checkpoint, crane_checkpoint
-from zsad.detect.loading import load_detector
 from zsad.errors import InputError
 from zsad.plugin.host import get_host
 from zsad.weights.checkpoints import convert_checkpoint

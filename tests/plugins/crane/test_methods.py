@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from tests.loading import load_detector
 from zsad.backbones.hub import hub_reachable
-from zsad.detect.loading import load_detector
 from zsad.detect.passes import encode_together, group_by_pass
 from zsad.errors import InputError, ZsadError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from zsad.detect.loading import load_detector
+from tests.loading import load_detector
 from zsad.errors import InputError
 from zsad_plugins.drawn.procedural import generate
 from zsad_plugins.filo.regions import in_boxes

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from tests.loading import load_detector
 from zsad.backbones.loading import load_backbone
-from zsad.detect.loading import load_detector
 from zsad.streams import VisionRequest
 from zsad_plugins.mini.backbone import read_mini
 

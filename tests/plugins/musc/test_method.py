@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from tests.loading import load_detector
 from zsad.cli.main import main
 from zsad.detect.detector import Detector
-from zsad.detect.loading import load_detector
 from zsad.errors import InputError
 from zsad.plugin.host import get_host
 from zsad.recipe.recipes import load_recipe

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 
 from tests.evaluation.drawing import draw
+from tests.loading import load_detector
 from zsad.cli.main import main
-from zsad.detect.loading import load_detector
 from zsad.errors import InputError
 from zsad.values import Features, Scores
 from zsad_plugins.musc.options import RscinOptions

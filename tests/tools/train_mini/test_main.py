@@ -12,11 +12,11 @@ from PIL import Image
 from safetensors import safe_open
 from sklearn.metrics import roc_auc_score
 
+from tests.loading import load_detector
 from tests.tools.train_mini.conftest import SIZE
 from tools.train_mini.__main__ import arguments, from_file
 from tools.train_mini.measure import auroc, folder_examples
 from zsad.backbones.clip import state_digest
-from zsad.detect.loading import load_detector
 from zsad_plugins.mini.backbone import read_mini
 
 

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from tests.hub import Hub, serving
-from zsad.detect.loading import load_detector
+from tests.loading import load_detector
 from zsad.errors import InputError
 from zsad.training.learner import learned_state, weights_card
 from zsad.weights.card import WeightsCard, read_card

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from zsad.backbones.card import TowerName
@@ -14,9 +13,6 @@ from zsad.recipe.recipes import first_problem
 
 Linear = Literal["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"]
 """The linear layers of a block."""
-
-PREFIX = "adapter."
-"""What ``--set`` writes before the name of an option."""
 
 
 class LoraOptions(BaseModel):
@@ -53,32 +49,16 @@ class LoraOptions(BaseModel):
         return ("vision", "text") if self.target == "both" else (self.target,)
 
 
-def adapter_options(overrides: Sequence[str]) -> tuple[LoraOptions, list[str]]:
-    """Take the options of an adapter out of ``--set`` values.
+def lora_options(given: Mapping[str, Any]) -> LoraOptions:
+    """Return the options of an adapter, with defaults filled in.
 
     Args:
-        overrides: As the user wrote them; those of the form ``adapter.option=value`` are the adapter's.
-
-    Returns:
-        The options, and the overrides that are left for the recipe.
+        given: Those that were set, as plain data.
 
     Raises:
-        InputError: Not of that form, an unknown option, or a value that it cannot take.
+        InputError: An unknown option, or a value that it cannot take.
     """
-    given: dict[str, object] = {}
-    rest: list[str] = []
-    for text in overrides:
-        if not text.startswith(PREFIX):
-            rest.append(text)
-            continue
-        name, equals, value = text.removeprefix(PREFIX).partition("=")
-        if not equals:
-            raise InputError(f"--set {text}: write adapter.option=value")
-        try:
-            given[name.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise InputError(f"--set {text}: '{value}' is not a value in YAML") from error
     try:
-        return LoraOptions.model_validate(given), rest
+        return LoraOptions.model_validate(given)
     except ValidationError as error:
-        raise InputError(f"--set {PREFIX}...: {first_problem(error, LoraOptions)}") from error
+        raise InputError(f"--set adapter...: {first_problem(error, LoraOptions)}") from error

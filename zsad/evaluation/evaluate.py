@@ -1,0 +1,122 @@
+"""From a request to results: what ``zsad eval`` and ``zsad.evaluate`` do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zsad.data.loading import default_workers
+from zsad.data.spec import open_dataset
+from zsad.evaluation.cells import Rules
+from zsad.evaluation.contestants import load_contestants
+from zsad.evaluation.planning import Plan
+from zsad.evaluation.request import EvaluationRequest
+from zsad.evaluation.results import CellResult
+from zsad.evaluation.runner import Progress
+from zsad.evaluation.session import Evaluation, prepare
+from zsad.evaluation.store import ResultStore
+from zsad.evaluation.summary import SummaryRow
+from zsad.plugin.host import Host, get_host
+
+
+@dataclass(frozen=True)
+class Reports:
+    """What is called while an evaluation goes on.
+
+    Attributes:
+        planned: With the plan, before anything runs.
+        step: With every step.
+    """
+
+    planned: Callable[[Plan], None] = lambda plan: None
+    step: Callable[[Progress], None] = lambda step: None
+
+    @classmethod
+    def counting(cls, progress: Callable[[int, int], None]) -> Reports:
+        """Return reports that call a function with the images done and their total."""
+        totals: list[int] = []
+        return cls(
+            planned=lambda plan: totals.append(plan.images),
+            step=lambda step: progress(step.images, totals[-1]),
+        )
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What came of an evaluation.
+
+    Attributes:
+        evaluation: What ran.
+        cells: The finished cells, those that a resumed run had found included.
+    """
+
+    evaluation: Evaluation
+    cells: tuple[CellResult, ...]
+
+    @property
+    def folder(self) -> Path:
+        """Where the results lie: ``summary.csv``, ``report.html``, ``run.json``, a file per cell."""
+        return self.evaluation.store.folder
+
+    @property
+    def rows(self) -> list[SummaryRow]:
+        """The rows of ``summary.csv``: cells, and the mean over the classes of every dataset."""
+        return self.evaluation.rows(self.cells)
+
+
+def evaluate(
+    request: EvaluationRequest,
+    host: Host | None = None,
+    reports: Reports | None = None,
+    *,
+    noted: Mapping[str, Any] | None = None,
+) -> Evaluated:
+    """Evaluate methods on datasets; every finished cell is kept at once.
+
+    Args:
+        request: What is wanted.
+        host: Plugin host, by default the process's own.
+        reports: What is called meanwhile.
+        noted: What ``run.json`` says of the run beside the request.
+
+    Raises:
+        InputError: Whatever does not exist or does not fit, where possible before a backbone is loaded.
+        ZsadError: A method gave no number, or the folder cannot be written to; finished cells stay.
+    """
+    host, reports = host or get_host(), reports or Reports()
+    evaluation = open_evaluation(request, host)
+    reports.planned(evaluation.plan)
+    asked = {**(noted or {}), **request.as_dict(), "workers": evaluation.workers, "engine": "local"}
+    cells: list[CellResult] = []
+    # Closed here, so that an interrupt between two steps still has the table written, and its errors seen.
+    with closing(evaluation.run(asked)) as steps:
+        for step in steps:
+            cells += step.cells
+            reports.step(step)
+    return Evaluated(evaluation, tuple(cells))
+
+
+def open_evaluation(request: EvaluationRequest, host: Host) -> Evaluation:
+    """Check everything, load the methods and return the evaluation.
+
+    Raises:
+        InputError: Whatever does not exist or does not fit.
+        ZsadError: The folder cannot be written to.
+    """
+    request.check(host)
+    datasets = [open_dataset(spec, host) for spec in request.data]
+    # Refused before seconds go into a backbone: a folder that holds a run, or cannot be written to.
+    store = ResultStore(request.folder)
+    store.open(resume=request.resume)
+    return prepare(
+        host,
+        load_contestants(request, host),
+        datasets,
+        store,
+        Rules(tuple(dict.fromkeys(request.metrics)), request.resolution, request.seed, request.batch_size),
+        workers=default_workers() if request.workers is None else request.workers,
+        include_contaminated=request.include_contaminated,
+    )

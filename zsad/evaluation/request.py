@@ -1,0 +1,120 @@
+"""What is asked of an evaluation, as data. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from zsad.detect.request import Conditions, DetectorRequest
+from zsad.errors import InputError, nearest
+from zsad.evaluation.summary import STANDARD_METRICS
+
+if TYPE_CHECKING:
+    from zsad.plugin.host import Host
+    from zsad.weights.loading import WeightsSource
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationRequest(Conditions):
+    """Methods, datasets, and what they are compared by; defaults are those of ``zsad eval``.
+
+    Attributes:
+        methods: Names of methods.
+        data: Datasets, ``[NAME:]LAYOUT=PATH[:CLASS,CLASS]``.
+        folder: Where the results go.
+        weights: Learned weights by method; a method that is not named has those that its plugin ships.
+        adapter: Folder of an adapter (LoRA) on the backbone, for every method.
+        untrained: Accept learnable parts without weights.
+        metrics: Names of the metrics.
+        resolution: Where maps and masks are compared.
+        batch_size: Images per pass.
+        workers: Processes that decode images, or None for one per core but for the one that computes.
+        resume: Keep the finished cells of the folder.
+        include_contaminated: Let cells whose images were seen in training count in means.
+
+    Raises:
+        InputError: Weights of a method that is not evaluated, or overrides that only training heeds.
+    """
+
+    methods: tuple[str, ...]
+    data: tuple[str, ...]
+    folder: Path
+    weights: Mapping[str, WeightsSource] = field(default_factory=dict)
+    adapter: Path | None = None
+    untrained: bool = False
+    metrics: tuple[str, ...] = STANDARD_METRICS
+    resolution: Literal["image-size", "native"] = "image-size"
+    batch_size: int = 8
+    workers: int | None = None
+    resume: bool = False
+    include_contaminated: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.overrides.refuse_training()
+        for name in self.weights:
+            if name not in self.methods:
+                raise InputError(
+                    f"weights are given for '{name}', which is not evaluated{nearest(name, self.methods)}"
+                )
+
+    def check(self, host: Host) -> None:
+        """Refuse what can be refused before anything is read.
+
+        Args:
+            host: Whose metrics and methods are known.
+
+        Raises:
+            InputError: An unknown metric or method, or a folder that holds no adapter.
+        """
+        for name in self.metrics:
+            host.metrics.get(name)
+        for request in self.detectors():
+            request.check(host)
+
+    def detectors(self) -> list[DetectorRequest]:
+        """Return what is asked of the detectors, one for each method."""
+        return [
+            DetectorRequest(
+                method=method,
+                backbone=self.backbone,
+                weights=self.weights.get(method),
+                adapter=self.adapter,
+                device=self.device,
+                dtype=self.dtype,
+                image_size=self.image_size,
+                overrides=self.overrides,
+                seed=self.seed,
+                untrained=self.untrained,
+            )
+            for method in self.methods
+        ]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what was asked as plain data, for the record of a run."""
+        return {
+            "methods": list(self.methods),
+            "data": list(self.data),
+            "backbone": self.backbone,
+            "weights": [
+                text for method, source in self.weights.items() for text in _weights_texts(method, source)
+            ],
+            "adapter": None if self.adapter is None else str(self.adapter),
+            "image_size": self.image_size,
+            "batch_size": self.batch_size,
+            "dtype": self.dtype,
+            "seed": self.seed,
+            "device": self.device,
+            "untrained": self.untrained,
+            "overrides": self.overrides.texts,
+            "resolution": self.resolution,
+        }
+
+
+def _weights_texts(method: str, source: WeightsSource) -> list[str]:
+    """Return weights as ``--weights`` takes them."""
+    if isinstance(source, Mapping):
+        return [f"{method}:{part}={file}" for part, file in source.items()]
+    return [f"{method}={source}"]
