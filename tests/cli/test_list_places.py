@@ -41,7 +41,7 @@ class Scale(torch.nn.Module):
         self.factor = torch.nn.Parameter(torch.ones(()))
 
     def forward(self, scores, features):
-        return replace(scores, anomaly_map=scores.anomaly_map * self.factor)
+        return replace(scores, map=scores.map * self.factor)
 
 def convert(state):
     return {{state.get("place", "{KEY}") + ".factor": state["gain"]}}
@@ -104,12 +104,12 @@ def test_predict_takes_them_in_every_form(zsad, tiny, photo, tmp_path, converted
 
 def test_eval_and_train_take_them(zsad, tiny, tmp_path, converted) -> None:
     data = f"folder={draw_set(tmp_path / 'set', 2, 2)}"
-    answer = zsad("eval", "--method", "clip-baseline", "--method", "acme", "--backbone", tiny, "--data", data,
+    answer = zsad("eval", "--method", "anomalyclip", "--method", "acme", "--backbone", tiny, "--data", data,
                   "--weights", f"acme:{KEY}={converted}", "--out", tmp_path / "e", "--workers", 0, "--json",
-                  "--metrics", "image_auroc", *OFFICIAL)  # fmt: skip
+                  "--metrics", "image_auroc", "--untrained", *OFFICIAL)  # fmt: skip
     assert answer.code == 0, answer.err
     origins = {row["method"]: row["weights_origin"] for row in json.loads(answer.out)}
-    assert origins == {"clip-baseline": "none", "acme": "authors"}
+    assert origins == {"anomalyclip": "none", "acme": "authors"}
     options = json.loads((tmp_path / "e" / "run.json").read_text())["options"]
     assert options["weights"] == [f"acme:{KEY}={converted}"]
     answer = zsad("train", "--method", "acme", "--backbone", tiny, "--data", data, "--out", tmp_path / "t",
