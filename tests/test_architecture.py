@@ -16,17 +16,19 @@ ROOT = Path(__file__).resolve().parent.parent
 CORE = ROOT / "zsad"
 
 LAYERS = (
-    "errors", "files", "values", "streams", "parts", "plugin", "recipe", "backbones", "metrics", "data",
-    "weights", "detect", "evaluation", "training", "cli",
+    "errors", "files", "values", "prompts", "streams", "parts", "plugin", "recipe", "backbones", "metrics",
+    "data", "weights", "detect", "evaluation", "training", "cli",
 )  # fmt: skip
 """The modules and packages of the core; each may import those before it."""
 
 FOR_PLUGINS = {
-    "errors", "files", "values", "streams", "parts", "plugin", "recipe", "backbones", "metrics", "data",
+    "errors", "files", "values", "prompts", "streams", "parts", "plugin", "recipe", "backbones", "metrics",
+    "data",
 }  # fmt: skip
 """What any plugin may import of the core. Of ``detect`` and ``training`` see ``BESIDES``."""
 
 BESIDES = {
+    "zsad.weights.state": "the reader of checkpoints",
     "zsad.detect.smoothing": "the Gaussian of the maps",
     "zsad.training.step": "what a loss is called with",
     "zsad.training.losses": "the losses' arithmetic",

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from zsad.prompts import Prompts
     from zsad.streams import InjectedTokens, VisionRequest
-    from zsad.values import Conditioning, Features, Prompts, Sample, Scores, Stage
+    from zsad.values import Conditioning, Features, Sample, Scores, Stage
 
 
 class TextView(Protocol):

@@ -9,9 +9,9 @@ import torch
 
 import zsad
 import zsad_plugins
+from tests.loading import load_detector
 from zsad.backbones.chance import reseed, seeded
 from zsad.backbones.loading import load_backbone
-from zsad.detect.loading import load_detector
 from zsad.weights.adapter.lora import adapt_backbone
 from zsad.weights.adapter.options import LoraOptions
 

@@ -16,7 +16,7 @@ from zsad.backbones.names import BackboneName
 from zsad.backbones.open_clip_loading import from_open_clip
 from zsad.backbones.text import TextTower
 from zsad.errors import InputError
-from zsad.values import DeepPrompts
+from zsad.prompts import DeepPrompts
 
 CONFIG = Path(__file__).parents[1] / "assets" / "tiny-clip.json"
 CLOSE = {"atol": 1e-5, "rtol": 1e-5}

@@ -97,7 +97,7 @@ def test_predict_takes_them_in_every_form(zsad, tiny, photo, tmp_path, converted
                      (("a", ["--untrained"]), ("b", ["--weights", f"{whose}{converted}"])))  # fmt: skip
     assert (plain.code, scaled.code) == (0, 0), plain.err + scaled.err
     report = json.loads(scaled.out)
-    assert list(report["weights"]) == [KEY]
+    assert list(report["weights"]["parts"]) == [KEY]
     before, after = (np.load(json.loads(answer.out)["images"][0]["map"]) for answer in (plain, scaled))
     np.testing.assert_allclose(after, 3 * before, rtol=1e-5)
 

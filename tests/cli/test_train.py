@@ -65,7 +65,7 @@ def test_weights_serve_predict_and_eval(train, zsad, tiny, root, tmp_path) -> No
     assert answer.code == 0
     report = json.loads(answer.out)
     assert report["recipe_hash"] == fields["recipe_hash"]
-    assert report["weights"]["prompt_learner"]["trained_on"] == "squares"
+    assert report["weights"]["parts"]["prompt_learner"]["trained_on"] == "squares"
     assert report["setting"] == "auxiliary-trained / inductive / zero-shot"
 
     other = draw_set(tmp_path / "others", 2, 2, seed=9)

@@ -205,7 +205,7 @@ def test_predict_takes_weights_of_the_hub(zsad, hub, embedded, photo, tmp_path) 
     shipped = json.loads(zsad(*words).out)
     scores = [[image["score"] for image in report["images"]] for report in (from_hub, by_part, shipped)]
     assert scores[0] == scores[1] == scores[2]
-    assert from_hub["weights"]["prompt_learner"]["trained_on"] == "procedural"
+    assert from_hub["weights"]["parts"]["prompt_learner"]["trained_on"] == "procedural"
 
 
 @pytest.mark.parametrize("words", [["weights"], ["weights", "info", "anomalyclip"], ["weights", "--help"]])

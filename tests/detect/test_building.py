@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
+from tests.loading import load_detector
 from tests.training.drawing import draw_set
 from tests.training.stages import learn
 from zsad.backbones.clip import ClipBackbone, state_digest
 from zsad.data.spec import open_dataset
 from zsad.detect.detector import Detector
-from zsad.detect.loading import load_detector
 from zsad.errors import InputError, ZsadError
 from zsad.parts import BuildContext
 from zsad.plugin.host import get_host

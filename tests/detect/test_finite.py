@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from tests.evaluation.drawing import draw
+from tests.loading import load_detector
 from zsad.backbones.clip import ClipBackbone
 from zsad.backbones.loading import load_backbone
 from zsad.cli.main import main
 from zsad.detect.detector import Detector
-from zsad.detect.loading import load_detector
 from zsad.errors import ZsadError
 from zsad.plugin.host import get_host
 

@@ -11,7 +11,8 @@ from torch import Tensor
 from zsad.backbones.clip import ClipBackbone
 from zsad.backbones.text import TextTower
 from zsad.detect.text_side import TextSide, reduce_prompts
-from zsad.values import DeepPrompts, Features, Prompts, Reduction
+from zsad.prompts import DeepPrompts, Prompts, Reduction
+from zsad.values import Features
 
 CLOSE = {"atol": 1e-5, "rtol": 1e-5}
 STATE = torch.tensor([0, 0, 1, 1, 1])

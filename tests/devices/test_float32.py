@@ -12,9 +12,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.devices.test_recipes import METHODS, SIZE, source_in
+from tests.loading import load_detector
 from tests.training.stages import trainer_of
 from zsad.backbones.clip import ClipBackbone
-from zsad.detect.loading import load_detector
 from zsad.training.cache.build import frozen_image_side
 from zsad.training.live import LiveFeatures
 from zsad.values import Sample

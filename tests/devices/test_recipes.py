@@ -11,12 +11,12 @@ import torch
 
 from tests.devices.conftest import SECOND
 from tests.devices.pretended import MixedDevices, device_of
+from tests.loading import load_detector
 from tests.training.drawing import draw_set
 from tests.training.stages import trainer_of
 from zsad.backbones.clip import ClipBackbone
 from zsad.data.spec import open_dataset
 from zsad.detect.detector import Detector
-from zsad.detect.loading import load_detector
 from zsad.plugin.host import get_host
 from zsad.training.cache.build import frozen_image_side
 from zsad.training.learner import carry, learned_parameters, stage_detector

@@ -12,6 +12,7 @@ from torch import Tensor
 from zsad.parts import BuildContext
 from zsad.plugin.hookspecs import hookimpl
 from zsad.plugin.specs import PartSpec, RecipeSpec
+from zsad.prompts import DeepPrompts, Prompts
 from zsad.streams import (
     BlockState,
     InjectedTokens,
@@ -21,17 +22,7 @@ from zsad.streams import (
     VisionRequest,
     tap_requests,
 )
-from zsad.values import (
-    Conditioning,
-    DeepPrompts,
-    Features,
-    Grid,
-    Prompts,
-    Sample,
-    Scores,
-    ScoreSet,
-    join_scores,
-)
+from zsad.values import Conditioning, Features, Grid, Sample, Scores, ScoreSet, join_scores
 
 zsad_api = 1
 

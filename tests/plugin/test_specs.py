@@ -48,10 +48,6 @@ def zsad_generators():
     yield s.GeneratorSpec("rain", ".rain:Rain", "G.", options=".options:Rain")
 
 @hookimpl
-def zsad_exporters():
-    yield s.ExporterSpec("tar", ".tar:export", "E.")
-
-@hookimpl
 def zsad_reporters():
     yield s.ReporterSpec("text", ".text:render", "R.")
 
@@ -119,7 +115,6 @@ def test_every_kind_of_spec_may_be_relative(host: Host) -> None:
     assert (rain.factory, rain.options) == ("acme.rain:Rain", "acme.options:Rain")
     assert host.datasets.get("boxes").spec.reader == "acme.datasets:read"
     assert host.metrics.get("odd").spec.factory == "acme.metrics:build"
-    assert host.exporters.get("tar").spec.export == "acme.tar:export"
     assert host.reporters.get("text").spec.render == "acme.text:render"
     assert (command.app, command.help) == ("acme.cli:app", "C.")
     assert host.demo_tabs.get("Acme").spec.build == "acme.tab:build"

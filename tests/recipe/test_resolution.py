@@ -82,7 +82,7 @@ def test_fidelity_and_setting() -> None:
 def test_only_parts_and_readout_make_a_composition(override: str, changed: bool) -> None:
     data = recipe_dict(get_host(), "clip-baseline")
     plain = validate_recipe(data, "m")
-    other = validate_recipe(apply_overrides(data, [override]), "m")
+    other = validate_recipe(apply_overrides(data, Settings.parse([override])), "m")
     assert differs(get_host(), plain, other) is changed
 
 

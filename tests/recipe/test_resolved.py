@@ -14,6 +14,7 @@ from zsad.recipe.profiles import TextProfile, TowerProfile
 from zsad.recipe.recipes import PartChoice
 from zsad.recipe.resolution import resolve
 from zsad.recipe.resolved import BackboneFacts, ResolvedPart, ResolvedRecipe, resolved_part
+from zsad.recipe.settings import Settings
 
 PLUGIN = """
 from zsad.plugin.hookspecs import hookimpl
@@ -79,7 +80,7 @@ def resolved(host: Host) -> Callable[..., ResolvedRecipe]:
         text_profile=TextProfile(activation="gelu", causal=True),
         capabilities=frozenset({"cls_token", "text", "causal_text"}),
     )
-    return lambda *overrides: resolve(host, "clip-baseline", facts, overrides=overrides)
+    return lambda *overrides: resolve(host, "clip-baseline", facts, overrides=Settings.parse(overrides))
 
 
 def test_an_option_says_whether_other_images_count(part: Callable[..., ResolvedPart]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -98,6 +98,7 @@ def test_plain_values() -> None:
 
 def test_a_term_that_cannot_be_described_is_refused(load, monkeypatch) -> None:
     detector = load()
-    monkeypatch.setattr(detector, "_request", VisionRequest((TokenRequest("a", 2, Stream(1, print)),)))
+    request = VisionRequest((TokenRequest("a", 2, Stream(1, print)),))
+    monkeypatch.setattr(detector, "reading", replace(detector.reading, request=request))
     with pytest.raises(InputError, match=r"'anomalyclip' cannot be cached: .* use --no-cache"):
         key(detector)

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from zsad.backbones.block import Block
 from zsad.backbones.precision import full_float32
+from zsad.prompts import DeepPrompts
 from zsad.recipe.profiles import TextProfile
-from zsad.values import DeepPrompts
 
 TEXT_BATCH = 1024
 """Sequences per forward call: bounds memory, not results."""

@@ -10,6 +10,7 @@ import torch
 
 from zsad.data.resize import resize
 from zsad.errors import InputError, nearest
+from zsad.values import InputForm, Sample
 
 RULES = ("squash",)
 """Known ways to bring an image to a square: ``squash`` resizes both sides and does not keep the aspect."""
@@ -61,3 +62,14 @@ def to_tensor(
     tensor.div_(255)
     tensor.sub_(torch.tensor(mean, dtype=torch.float32).view(3, 1, 1))
     return tensor.div_(torch.tensor(std, dtype=torch.float32).view(3, 1, 1))
+
+
+def input_tensor(samples: Sequence[Sample], form: InputForm) -> torch.Tensor:
+    """Return the vision tower's input, [B, 3, S, S] float32 on the CPU; workers may have prepared it."""
+    prepared = [sample.tensors.get(form) for sample in samples]
+    return torch.stack(
+        [
+            to_tensor(sample.image, *form) if tensor is None else tensor
+            for sample, tensor in zip(samples, prepared, strict=True)
+        ]
+    )

@@ -17,8 +17,9 @@ from zsad.backbones.text import TextTower
 from zsad.backbones.text_view import TowerText
 from zsad.backbones.vision import VisionTower
 from zsad.data.images import read_image
+from zsad.data.preprocess import input_tensor
 from zsad.detect.building import build_part, check_owns_its_tensors
-from zsad.detect.passes import Reading, encode_together, input_tensor
+from zsad.detect.passes import Reading, encode_together
 from zsad.detect.scope import Scope, check_finite
 from zsad.detect.text_side import TextSide, without_text
 from zsad.errors import InputError

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from zsad.backbones.precision import full_float32
 from zsad.backbones.vision import VisionOutput, VisionTower
-from zsad.data.preprocess import to_tensor
+from zsad.data.preprocess import input_tensor
 from zsad.errors import InputError
 from zsad.parts import Auxiliary, Injector
 from zsad.streams import InjectedTokens, VisionRequest
@@ -159,17 +159,6 @@ def encode_together(readers: Sequence[Reader], samples: Sequence[Sample]) -> lis
         InputError: The methods do not share their passes, or their side inputs clash.
     """
     return Pass([reader.reading for reader in readers], samples).run()
-
-
-def input_tensor(samples: Sequence[Sample], form: InputForm) -> Tensor:
-    """Return the vision tower's input, [B, 3, S, S] float32 on the CPU; workers may have prepared it."""
-    prepared = [sample.tensors.get(form) for sample in samples]
-    return torch.stack(
-        [
-            to_tensor(sample.image, *form) if tensor is None else tensor
-            for sample, tensor in zip(samples, prepared, strict=True)
-        ]
-    )
 
 
 def _name(sample: Sample, number: int) -> str:

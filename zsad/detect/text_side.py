@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from zsad.backbones.text import TextTower
 from zsad.parts import PromptConditioner, PromptLearner
-from zsad.values import ABNORMAL, NORMAL, Conditioning, Features, Prompts, Reduction, places_by_name
+from zsad.prompts import Prompts, Reduction
+from zsad.values import ABNORMAL, NORMAL, Conditioning, Features, places_by_name
 
 
 def reduce_prompts(

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from zsad.errors import InputError
 from zsad.parts import BuildContext
+from zsad.prompts import DeepPrompts, Prompts
 from zsad.streams import InjectedTokens, VisionRequest, tap_requests
-from zsad.values import DeepPrompts, Features, Prompts
+from zsad.values import Features
 from zsad_plugins.adaclip.options import PromptOptions, TextPromptOptions, VisualPromptOptions
 
 FIRST_BLOCK, POSITION = 2, 1

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from zsad.parts import BuildContext
-from zsad.values import ABNORMAL, NORMAL, DeepPrompts, Prompts
+from zsad.prompts import DeepPrompts, Prompts
+from zsad.values import ABNORMAL, NORMAL
 from zsad_plugins.anomalyclip.options import PromptOptions
 
 INITIAL_DEVIATION = 0.02

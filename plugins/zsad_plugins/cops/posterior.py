@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zsad.parts import BuildContext
-from zsad.values import Features, Prompts
+from zsad.prompts import Prompts
+from zsad.values import Features
 from zsad_plugins.cops.networks import initialise
 from zsad_plugins.cops.options import SynthesisOptions
 from zsad_plugins.cops.synthesis import PromptSynthesis

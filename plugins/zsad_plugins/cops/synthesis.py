@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from zsad.errors import InputError
 from zsad.parts import BuildContext
-from zsad.values import ABNORMAL, NORMAL, DeepPrompts, Features, Prompts
+from zsad.prompts import DeepPrompts, Prompts
+from zsad.values import ABNORMAL, NORMAL, Features
 from zsad_plugins.cops.networks import INITIAL_DEVIATION, ClassDecoder, PrototypeExtractor, initialise
 from zsad_plugins.cops.options import SynthesisOptions
 from zsad_plugins.cops.tokens import tap_mean

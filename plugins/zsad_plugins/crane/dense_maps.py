@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from zsad.detect.passes import input_tensor
+from zsad.data.preprocess import input_tensor
 from zsad.errors import InputError, ZsadError
 from zsad.parts import BuildContext
 from zsad.values import InputForm, Sample

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from zsad.errors import InputError
 from zsad.parts import BuildContext
-from zsad.values import Features, Prompts
+from zsad.prompts import Prompts
+from zsad.values import Features
 from zsad_plugins.crane.options import ImageTokenOptions, Place
 
 

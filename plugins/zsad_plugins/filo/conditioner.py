@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zsad.parts import BuildContext
-from zsad.values import ABNORMAL, NORMAL, Features, Prompts
+from zsad.prompts import Prompts
+from zsad.values import ABNORMAL, NORMAL, Features
 from zsad_plugins.aprilgan.heads import PreciseLinear
 from zsad_plugins.filo.options import ConditionerOptions
 from zsad_plugins.filo.places import CELLS, cell, centre

@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from zsad.parts import BuildContext
-from zsad.values import ABNORMAL, NORMAL, Prompts, Reduction
+from zsad.prompts import Prompts, Reduction
+from zsad.values import ABNORMAL, NORMAL
 from zsad_plugins.filo.options import PromptOptions
 from zsad_plugins.filo.words import read_phrases, read_states
 

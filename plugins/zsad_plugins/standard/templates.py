@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from zsad.errors import InputError
 from zsad.parts import BuildContext
 from zsad.plugin.imports import read_resource
-from zsad.values import ABNORMAL, NORMAL, Prompts, Reduction
+from zsad.prompts import Prompts, Reduction
+from zsad.values import ABNORMAL, NORMAL
 from zsad_plugins.standard.options import TemplatesOptions
 
 

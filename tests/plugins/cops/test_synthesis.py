@@ -9,7 +9,8 @@ import torch
 
 from zsad.errors import InputError
 from zsad.plugin.host import get_host
-from zsad.values import ABNORMAL, NORMAL, DeepPrompts
+from zsad.prompts import DeepPrompts
+from zsad.values import ABNORMAL, NORMAL
 
 
 @pytest.fixture(autouse=True)

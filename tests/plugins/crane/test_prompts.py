@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 from zsad.backbones.loading import load_backbone
 from zsad.errors import InputError
-from zsad.values import Prompts
+from zsad.prompts import Prompts
 from zsad_plugins.crane.image_token import with_token
 
 PLACES = {  # of a prompt [start, 1, 2, 3, word, end, padding, padding] with the image token as 9
