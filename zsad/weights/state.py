@@ -7,6 +7,7 @@ every ``width`` of a checkpoint has to be the same number.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -79,11 +80,9 @@ class StateReader:
         )
 
     def count(self, pattern: str) -> int:
-        """Return how many names of a pattern with ``{}`` there are without a gap, from 0 on."""
-        number = 0
-        while pattern.format(number) in self._left:
-            number += 1
-        return number
+        """Return how many names there are of a pattern, with a number for its ``{}``."""
+        name = re.compile(re.escape(pattern).replace(r"\{\}", "[0-9]+"))
+        return sum(name.fullmatch(str(key)) is not None for key in self._left)
 
     def layer(self, name: str, shape: str, *, bias: bool = True) -> dict[str, Tensor]:
         """Take a layer's ``weight``, and its ``bias`` over the first axis.
