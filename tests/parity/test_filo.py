@@ -29,7 +29,7 @@ from zsad.weights.checkpoints import convert_checkpoint, read_checkpoint
 from zsad.weights.loading import save_weights
 from zsad_plugins.filo.boxes import BoxRules, Detections, padded
 from zsad_plugins.filo.convert import convert
-from zsad_plugins.filo.options import STATES
+from zsad_plugins.filo.options import STATES, DetectorOptions
 from zsad_plugins.filo.places import ACCEPTED, BOX, cell, centre, inside
 from zsad_plugins.filo.words import read_states
 
@@ -53,7 +53,7 @@ def test_every_array_agrees(kit: Kit, golden: Golden, tmp_path: Path) -> None:
 def box_tables(golden: Golden, phrases: Sequence[str]) -> list[torch.Tensor]:
     """Apply the rules to the boxes that the golden file names."""
     meta = golden.meta
-    rules = BoxRules(meta["box_threshold"], meta["area_threshold"])
+    rules = BoxRules(DetectorOptions(threshold=meta["box_threshold"], largest=meta["area_threshold"]))
     words = (*meta.get("general_words", read_states(STATES).anomaly_words), *phrases)
     tables = []
     for boxes, names in zip(golden.arrays["boxes_in"], golden.arrays["box_phrases"], strict=True):

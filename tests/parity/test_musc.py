@@ -64,10 +64,11 @@ def test_every_array_agrees(kit: Kit, golden: Golden) -> None:
         stages = dict(detector.stages(features))
         adapted = detector.adapt(features)
         kept = detector.part("scorer").collect(adapted, detector.condition(adapted))
-        mutual = torch.stack([detector.part("scorer").scores(t, torch.device(DEVICE)) for t in kept.tokens])
+        units = [entry.tokens for entry in kept.token_sets]
+        mutual = torch.stack([detector.part("scorer").scores(t, torch.device(DEVICE)) for t in units])
     assert prediction is not None
     radii, taps = len(meta["r_list"]), len(meta["feature_layers_0based"])
-    tokens = torch.stack(kept.tokens).unflatten(0, (radii, taps))
+    tokens = torch.stack(units).unflatten(0, (radii, taps))
     final, before = prediction.anomaly_map, stages["standard.map_maximum"].image_score
     assert before is not None
     rows, columns = steps(meta["pixel_subset"])

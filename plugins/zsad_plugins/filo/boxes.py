@@ -11,6 +11,7 @@ from torch import Tensor
 
 from zsad.parts import BuildContext
 from zsad.values import Sample
+from zsad_plugins.filo.options import DetectorOptions
 from zsad_plugins.filo.places import ACCEPTED, BOX, COLUMNS, SCORE
 
 
@@ -34,14 +35,10 @@ class BoxRules:
     """Keeps boxes and accepts some of them.
 
     Attributes:
-        threshold: Score above which boxes are kept.
-        largest: Area, as a share of the image, below which boxes are kept.
-        match: ``substring`` or ``words``, see :meth:`accepts`.
+        options: Threshold, largest area and way of matching words.
     """
 
-    threshold: float = 0.25
-    largest: float = 0.7
-    match: str = "substring"
+    options: DetectorOptions
 
     def kept(self, found: Detections) -> Detections:
         """Return confident boxes of a sensible size, or the single best one of all if there are none.
@@ -51,9 +48,9 @@ class BoxRules:
         if not len(found.scores):
             return found
         area = found.boxes[:, 2] * found.boxes[:, 3]
-        rows = ((found.scores > self.threshold) & (area < self.largest)).nonzero().flatten().tolist()
+        above = found.scores > self.options.threshold
+        rows = (above & (area < self.options.largest)).nonzero().flatten().tolist()
         rows = rows or [int(found.scores.argmax())]
-        above = (found.scores > self.threshold).tolist()
         phrases = tuple(found.phrases[row] if above[row] else "" for row in rows)
         return Detections(found.boxes[rows], found.scores[rows], phrases)
 
@@ -65,7 +62,7 @@ class BoxRules:
             words: ``substring`` looks for their letters, capitals included, so "undamaged" holds "damage" and
                 a word with a capital is never found; ``words`` looks for whole words in any case.
         """
-        if self.match == "substring":
+        if self.options.match == "substring":
             return any(word in phrase for word in words)
         whole = (rf"\b{re.escape(word.strip())}\b" for word in words)
         return any(re.search(pattern, phrase, re.IGNORECASE) for pattern in whole)

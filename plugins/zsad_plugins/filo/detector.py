@@ -31,7 +31,7 @@ class GroundingDino:
     def __init__(self, options: DetectorOptions, context: BuildContext) -> None:
         self.options, self.device = options, context.device
         self.states, self.phrases = read_states(options.states), read_phrases(options.phrases)
-        self.rules = BoxRules(options.threshold, options.largest, options.match)
+        self.rules = BoxRules(options)
         model, self.processor = load(options.model)
         self.model: Any = model.eval().requires_grad_(False).to(self.device)
         self.rows: int = model.config.num_queries

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -11,30 +11,11 @@ from torch import Tensor
 
 from zsad.errors import InputError
 from zsad.parts import BuildContext
-from zsad.values import Conditioning, Features, Grid, Scores, ScoreSet
+from zsad.values import Conditioning, Features, Scores, ScoreSet
 from zsad_plugins.musc.options import MutualOptions
 from zsad_plugins.musc.tiles import Tiling, nearest_cosines
 
 MIB = 2**20
-
-
-@dataclass(frozen=True)
-class Kept:
-    """What is kept of a batch.
-
-    Attributes:
-        tokens: Unit tokens [B, L, D] of each token set, in main memory.
-        grid: Their layout.
-        class_name: Object noun of the images.
-        device: Where they were computed.
-        dtype: Precision of the scores.
-    """
-
-    tokens: tuple[Tensor, ...]
-    grid: Grid
-    class_name: str
-    device: torch.device
-    dtype: torch.dtype
 
 
 def ranks(interval: tuple[float, float], others: int) -> tuple[int, int]:
@@ -87,34 +68,30 @@ class MutualScorer:
         self.interval, self.budget = options.interval, options.memory_mb * MIB
         self.keep = torch.float16 if options.keep == "float16" else None
 
-    def collect(self, features: Features, conditioning: Conditioning) -> Kept:
+    def collect(self, features: Features, conditioning: Conditioning) -> Features:
         """Return unit tokens in main memory: those of a whole class seldom fit a GPU."""
-        tokens = tuple(F.normalize(entry.tokens, dim=-1) for entry in features.token_sets)
-        image = features.image_feature
-        return Kept(
-            tuple(entry.to("cpu", self.keep or entry.dtype) for entry in tokens),
-            features.grid,
-            features.class_names[0],
-            image.device,
-            image.dtype,
-        )
+        grid, sets = features.grid, []
+        for entry in features.token_sets:
+            tokens = F.normalize(entry.tokens, dim=-1).to("cpu", self.keep or entry.tokens.dtype)
+            sets.append(replace(entry, tokens=tokens, layout=grid, class_token=None))
+        return replace(features, token_sets=tuple(sets), auxiliary={}, prepass=None)
 
-    def finalize(self, scope: Sequence[Kept]) -> Scores:
+    def finalize(self, scope: Sequence[Features]) -> Scores:
         """Return one score set, the mean over the token sets.
 
         Raises:
             InputError: The class has a single image, which has nothing to be compared with.
         """
-        known = scope[0]
-        count = sum(len(entry.tokens[0]) for entry in scope)
-        if count < 2:
+        first, image = scope[0], scope[0].image_feature
+        if sum(map(len, scope)) < 2:
             raise InputError(
-                f"musc.mutual compares the images of a class with one another, but '{known.class_name}' has "
-                "only one image here; give two or more of it at once"
+                f"musc.mutual compares the images of a class with one another, but '{first.class_names[0]}' "
+                "has only one image here; give two or more of it at once"
             )
-        sets = zip(*(entry.tokens for entry in scope), strict=True)
-        scores = torch.stack([self.scores(torch.cat(same), known.device) for same in sets]).mean(0)
-        values = known.grid.to_maps(scores.to(known.dtype)[..., None])
+        found = []
+        for same in zip(*(features.token_sets for features in scope), strict=True):
+            found.append(self.scores(torch.cat([entry.tokens for entry in same]), image.device))
+        values = first.grid.to_maps(torch.stack(found).mean(0).to(image.dtype)[..., None])
         return Scores((ScoreSet("mutual", values, "anomaly"),))
 
     def scores(self, tokens: Tensor, device: torch.device) -> Tensor:

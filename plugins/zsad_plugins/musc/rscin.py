@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -13,21 +13,6 @@ from zsad.errors import InputError
 from zsad.parts import BuildContext
 from zsad.values import Features, Scores, join_scores
 from zsad_plugins.musc.options import RscinOptions
-
-
-@dataclass(frozen=True)
-class Kept:
-    """What is kept of a batch.
-
-    Attributes:
-        scores: The scores so far.
-        features: Unit image features [B, C].
-        class_name: Object noun of the images.
-    """
-
-    scores: Scores
-    features: Tensor
-    class_name: str
 
 
 def min_max(scores: Tensor) -> Tensor:
@@ -65,24 +50,25 @@ class Rscin:
     def __init__(self, options: RscinOptions, context: BuildContext) -> None:
         self.neighbours, self.rescale = options.neighbours, options.min_max
 
-    def collect(self, scores: Scores, features: Features) -> Kept:
-        """Return scores and image features."""
-        return Kept(scores, F.normalize(features.image_feature, dim=-1), features.class_names[0])
+    def collect(self, scores: Scores, features: Features) -> tuple[Scores, Features]:
+        """Return scores and unit image features."""
+        image = F.normalize(features.image_feature, dim=-1)
+        return scores, replace(features, image_feature=image, token_sets=(), auxiliary={}, prepass=None)
 
-    def finalize(self, scope: Sequence[Kept]) -> Scores:
+    def finalize(self, scope: Sequence[tuple[Scores, Features]]) -> Scores:
         """Return the scores with their image scores replaced.
 
         Raises:
             InputError: The class has a single image, which has no neighbours.
         """
-        features = torch.cat([entry.features for entry in scope])
+        scores = join_scores([entry for entry, _ in scope])
+        features = torch.cat([entry.image_feature for _, entry in scope])
         if len(features) < 2:
             raise InputError(
                 "musc.rscin averages image scores over similar images of a class, but "
-                f"'{scope[0].class_name}' has only one image here; give two or more of it at once, or use "
-                "--set post_processors-=musc.rscin"
+                f"'{scope[0][1].class_names[0]}' has only one image here; give two or more of it at once, or "
+                "use --set post_processors-=musc.rscin"
             )
-        scores = join_scores([entry.scores for entry in scope])
         found = min_max(scores.required_image_score) if self.rescale else scores.required_image_score
         found = neighbourhood_means(found, features.to(found.dtype), self.neighbours)
         return scores.with_image_score(found, "musc.rscin")

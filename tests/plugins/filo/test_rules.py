@@ -9,6 +9,7 @@ from torch import nn
 
 from zsad_plugins.filo.boxes import BoxRules, Detections, padded
 from zsad_plugins.filo.mmci import KERNELS, FoldedConvolution, fold
+from zsad_plugins.filo.options import DetectorOptions
 from zsad_plugins.filo.places import cell, centre, inside
 from zsad_plugins.filo.post_processors import blur
 
@@ -81,7 +82,7 @@ def test_a_box_over_the_edge() -> None:
 
 def test_what_counts_as_an_anomaly() -> None:
     words = ("damage", "Odd colour")
-    substring, whole = BoxRules(), BoxRules(match="words")
+    substring, whole = BoxRules(DetectorOptions()), BoxRules(DetectorOptions(match="words"))
     assert substring.accepts("undamaged", words) and not whole.accepts("undamaged", words)
     assert not substring.accepts("odd colour", words) and whole.accepts("odd colour", words)
     assert not substring.accepts("", words) and not whole.accepts("", words)
@@ -89,14 +90,14 @@ def test_what_counts_as_an_anomaly() -> None:
 
 def test_without_a_fitting_box_the_best_of_all_is_kept_without_a_phrase() -> None:
     boxes = table((0.5, 0.5, 0.9, 0.9), (0.2, 0.2, 0.1, 0.1))
-    kept = BoxRules().kept(Detections(boxes, torch.tensor([0.1, 0.2]), ("defect", "damage")))
+    kept = BoxRules(DetectorOptions()).kept(Detections(boxes, torch.tensor([0.1, 0.2]), ("defect", "damage")))
     assert kept.phrases == ("",) and kept.scores.tolist() == pytest.approx([0.2])
     # A confident box that is too large for the image keeps its phrase.
-    kept = BoxRules().kept(Detections(boxes, torch.tensor([0.8, 0.2]), ("defect", "damage")))
+    kept = BoxRules(DetectorOptions()).kept(Detections(boxes, torch.tensor([0.8, 0.2]), ("defect", "damage")))
     assert kept.phrases == ("defect",)
 
 
 def test_a_detector_that_finds_nothing() -> None:
     nothing = Detections(torch.zeros(0, 4), torch.zeros(0), ())
-    assert BoxRules().table(nothing, ("damage",), 100).shape == (0, 6)
+    assert BoxRules(DetectorOptions()).table(nothing, ("damage",), 100).shape == (0, 6)
     assert padded([torch.zeros(0, 6)], 3).shape == (1, 3, 6)

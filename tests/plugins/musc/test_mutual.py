@@ -88,7 +88,7 @@ def test_kept_in_half_precision_the_scores_stay_close() -> None:
     given = features(6)
     exact, rounded = scorer_of(), scorer_of(keep="float16")
     kept = rounded.collect(given, None)
-    assert kept.tokens[0].dtype == torch.float16
+    assert kept.token_sets[0].tokens.dtype == torch.float16
     one, other = exact.finalize([exact.collect(given, None)]), rounded.finalize([kept])
     assert other.sets[0].values.dtype == one.sets[0].values.dtype
     torch.testing.assert_close(other.sets[0].values, one.sets[0].values, atol=2e-3, rtol=0)
