@@ -31,7 +31,8 @@ from zsad.backbones.precision import choose_device
 from zsad.data.examples import example_layout, example_samples
 from zsad.data.preprocess import to_tensor
 from zsad.detect.detector import Detector
-from zsad.detect.loading import load_detector
+from zsad.detect.loading import load
+from zsad.detect.request import DetectorRequest
 from zsad.evaluation.speed import MIB, Meter
 from zsad.plugin.host import get_host
 from zsad.values import Prediction, Sample
@@ -129,7 +130,7 @@ def speed(settings: Settings, report: Report) -> None:
     backbone = load_backbone(settings.backbone, settings.device, "bfloat16")
     drawn = example_samples(get_host(), settings.images)
     for method in settings.timed.split(","):
-        detector = load_detector(method, backbone=backbone, image_size=settings.image_size, untrained=True)
+        detector = load(_request(method, settings.image_size), backbone=backbone)
         ready = [_prepared(detector, sample) for sample in drawn]
         for size in sizes:
             samples = ready[:size]
@@ -148,8 +149,14 @@ def training(settings: Settings, report: Report) -> None:
     device = choose_device(settings.device)
     meter = Meter(device)
     meter.reset()
-    size = settings.small_size or None
-    timed = bench_train("anomalyclip", image_size=size, device=settings.device, images=4 * settings.images)
+    request = DetectorRequest(
+        method="anomalyclip",
+        image_size=settings.small_size or None,
+        device=settings.device,
+        dtype="float32",
+        untrained=True,
+    )
+    timed = bench_train(request, images=4 * settings.images)
     for row in timed["rows"]:
         report.row(**{key: row[key] for key in ("features", "seconds", "images_per_second", "speedup")})
     report.fact(method="anomalyclip", images=timed["images"], peak_mib=round(meter.peak() / MIB, 1))
@@ -200,9 +207,13 @@ def _independent(settings: Settings, backbone: ClipBackbone) -> Iterator[Detecto
     built_in = sorted(name for name, claim in host.recipes.items() if claim.distribution == "zsad")
     size = settings.small_size or None
     for method in settings.methods.split(",") if settings.methods else built_in:
-        detector = load_detector(method, backbone=backbone, image_size=size, untrained=True)
+        detector = load(_request(method, size), backbone=backbone)
         if not (detector.recipe.batch_dependent or detector.recipe.transductive):
             yield detector
+
+
+def _request(method: str, image_size: int | None) -> DetectorRequest:
+    return DetectorRequest(method=method, image_size=image_size, untrained=True)
 
 
 def _joined(predictions: list[Prediction]) -> Prediction:
@@ -216,7 +227,7 @@ def _joined(predictions: list[Prediction]) -> Prediction:
 
 def _prepared(detector: Detector, sample: Sample) -> Sample:
     """Return a sample whose tensor is at hand, so that reading and resizing are not timed."""
-    form = detector.input_form
+    form = detector.reading.form
     return replace(sample, tensors={form: to_tensor(sample.image, *form)})
 
 
