@@ -70,7 +70,7 @@ QUICK = Settings(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run sections; return 0 if all passed, else 1."""
-    given = _parser().parse_args(argv)
+    given = make_parser().parse_args(argv)
     base = QUICK if given.quick else Settings()
     wanted = {
         entry.name: value for entry in fields(Settings) if (value := getattr(given, entry.name)) is not None
@@ -85,7 +85,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return _run_all(names, settings, given.out, given.minutes * 60)
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the script's options."""
     parser = argparse.ArgumentParser(prog="benchmarks/gpu.sh", description="Check and time zsad on a device.")
     parser.add_argument("--out", type=Path, default=Path(os.environ.get("OUT") or "gpu"), help="folder")
     parser.add_argument("--minutes", type=float, default=8, help="time for everything together (8)")
