@@ -45,7 +45,7 @@ PARTS = """
 import torch
 from torch import nn
 from zsad.errors import InputError
-from zsad.values import Prompts
+from zsad.prompts import Prompts
 
 class Keeps(nn.Module):
     class_agnostic = True
