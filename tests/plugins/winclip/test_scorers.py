@@ -8,8 +8,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from tests.loading import load_detector
 from zsad.backbones.clip import ClipBackbone
-from zsad.detect.loading import load_detector
 from zsad.errors import InputError
 from zsad.streams import WindowRequest
 from zsad.values import Conditioning, Features, Grid, TokenSet, Windows
