@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from zsad.detect.request import Conditions, DetectorRequest
 from zsad.errors import InputError, nearest
 from zsad.evaluation.summary import STANDARD_METRICS
 
 if TYPE_CHECKING:
+    from zsad.evaluation.cells import Resolution
     from zsad.plugin.host import Host
     from zsad.weights.loading import WeightsSource
 
@@ -45,7 +46,7 @@ class EvaluationRequest(Conditions):
     adapter: Path | None = None
     untrained: bool = False
     metrics: tuple[str, ...] = STANDARD_METRICS
-    resolution: Literal["image-size", "native"] = "image-size"
+    resolution: Resolution = "image-size"
     batch_size: int = 8
     workers: int | None = None
     resume: bool = False

@@ -126,12 +126,12 @@ def _with_adapter(detector: Detector) -> Training:
 def _load(request: TrainingRequest, host: Host) -> Detector:
     ask_for_one_order()
     wanted = request.detector(local_device(request.device))
-    if request.lora is None:
+    if (adapter := request.lora()) is None:
         return load(wanted, host)
     from zsad.weights.adapter.lora import adapt_backbone  # PEFT takes seconds to import
 
     plain = load_backbone(wanted.backbone, wanted.device, wanted.dtype, host=host)
-    return load(wanted, host, adapt_backbone(plain, request.lora, request.seed))
+    return load(wanted, host, adapt_backbone(plain, adapter, request.seed))
 
 
 def _opener(

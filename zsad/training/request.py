@@ -76,12 +76,11 @@ class TrainingRequest(Conditions):
             raise InputError(f"--seed {self.seed}: give a whole number from 0 to {LARGEST_SEED}")
         if self.adapter is None and (stray := self.overrides.of("adapter")):
             raise InputError(f"--set {stray.texts[0]}: there is no adapter; add --adapter lora")
-        self.lora  # noqa: B018 (a wrong option is refused now)
+        self.lora()
         self.detector()
 
-    @property
     def lora(self) -> LoraOptions | None:
-        """What the adapter is made of, or None.
+        """Return what the adapter is made of, or None.
 
         Raises:
             InputError: An unknown option, or a value that it cannot take.
