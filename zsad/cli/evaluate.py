@@ -77,7 +77,9 @@ def evaluate(
     overrides: SetOption = None,
     untrained: UntrainedOption = False,
     workers: WorkersOption = None,
-    engine: Annotated[Literal["local"], typer.Option("--engine", help="Where cells run.")] = "local",
+    engine: Annotated[
+        Literal["local"], typer.Option("--engine", help="Where cells run: here. Others are reserved.")
+    ] = "local",
     as_json: JsonOption = False,
 ) -> None:
     """Evaluate methods on datasets."""

@@ -12,7 +12,7 @@ from zsad.errors import InputError, nearest
 from zsad.evaluation.summary import STANDARD_METRICS
 
 if TYPE_CHECKING:
-    from zsad.evaluation.cells import Resolution
+    from zsad.evaluation.results import Resolution
     from zsad.plugin.host import Host
     from zsad.weights.loading import WeightsSource
 
