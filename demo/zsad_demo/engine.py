@@ -122,7 +122,8 @@ class Engine:
             noun: Object noun.
 
         Raises:
-            InputError: A question does not fit its backbone, or a method gave no number.
+            InputError: A question does not fit its backbone.
+            ZsadError: A method gave a score that is no number.
         """
         with self._lock:
             before, start = self._passes, time.perf_counter()
@@ -155,7 +156,8 @@ class Engine:
             the last names are those of all that waited.
 
         Raises:
-            InputError: The question does not fit its backbone, or a method gave no number.
+            InputError: The question does not fit its backbone.
+            ZsadError: The method gave a score that is no number.
         """
         with self._lock:
             detector = self._detector(question, noun)
@@ -169,7 +171,6 @@ class Engine:
         with self._lock:
             last = detector.finish(scope)
         if last is not None:
-            _check(detector, last)
             yield waiting, last
 
     def info(self, question: Question) -> tuple[DetectorInfo, Display]:
@@ -194,8 +195,6 @@ class Engine:
         with self._lock:
             (features,) = self._encode([detector], samples)
             prediction = detector.add(scope, features)
-        if prediction is not None:
-            _check(detector, prediction)
         return prediction
 
     def _encode(self, group: Sequence[Detector], samples: Sequence[Sample]) -> list[Features]:
@@ -236,14 +235,8 @@ class Engine:
         return ready.detector
 
 
-def _check(detector: Detector, prediction: Prediction) -> None:
-    if not (torch.isfinite(prediction.score).all() and torch.isfinite(prediction.anomaly_map).all()):
-        raise InputError(f"{detector.recipe.method} gave a score that is no number; choose another method")
-
-
 def _answer(ready: _Ready, prediction: Prediction, seconds: float) -> Answer:
     detector = ready.detector
-    _check(detector, prediction)
     return Answer(
         score=float(prediction.score[0]),
         anomaly_map=prediction.anomaly_map[0].float().cpu().numpy(),

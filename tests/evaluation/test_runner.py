@@ -158,7 +158,7 @@ def test_figures_without_normal_images_or_masks_are_undefined(evaluate, detector
 @pytest.mark.parametrize("method", ["fake-musc", "clip-baseline"])
 def test_a_score_that_is_no_number_names_image_and_method(evaluate, detector, dataset, method) -> None:
     found = detector(method)
-    finish, add, seen = found.finish, found.add, []
+    scope, seen = found.scope, []
 
     def broken(prediction):
         seen.append(prediction)
@@ -166,8 +166,14 @@ def test_a_score_that_is_no_number_names_image_and_method(evaluate, detector, da
             prediction.anomaly_map[1, 3, 3] = float("nan")
         return prediction
 
-    found.add = lambda scope, features: broken(add(scope, features))
-    found.finish = lambda scope: broken(finish(scope))
+    def of_broken_parts():
+        made = scope()
+        add, finish = made.add, made.finish
+        made.add = lambda features, conditioning: broken(add(features, conditioning))
+        made.finish = lambda: broken(finish())
+        return made
+
+    found.scope = of_broken_parts
     with pytest.raises(ZsadError, match=rf"'{method}'.*gear/(good|scratch)/\d.png"):
         evaluate([found], [dataset], batch_size=3)
 

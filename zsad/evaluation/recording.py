@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -125,11 +124,6 @@ class Recorder:
 
     def _record_image(self, loaded: Loaded, truth: Truth | None, score: float, anomaly_map: Tensor) -> None:
         entry, name = loaded.image, str(loaded.image.image)
-        if not torch.isfinite(anomaly_map).all() or not np.isfinite(score):
-            raise ZsadError(
-                f"method '{self.cell.contestant.method}' gave a score that is no number for {name}; "
-                "try --dtype float32"
-            )
         self._images.update(np.array([score], np.float32), np.array([entry.anomalous]), [name])
         localisation = None
         if truth is None:
