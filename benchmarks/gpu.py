@@ -15,57 +15,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from benchmarks.report import STATES, Report, read, state_of, text_of
-
-ROOT = Path(__file__).parents[1]
+from benchmarks.settings import QUICK, ROOT, Settings
 
 BUDGETS = {"machine": 20, "parity": 120, "speed": 120, "batches": 60, "precision": 50, "training": 100}
 """Seconds that each section may take, in the order in which they run."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What is run; the defaults are those of a GPU.
-
-    Attributes:
-        device: ``cuda``, ``cuda:1``, ``cpu`` or ``auto``.
-        backbone: Large backbone that is timed, with random weights.
-        image_size: Its side of the square input in pixels.
-        small_size: Side for the default backbone, whose numbers are compared; 0 for its own.
-        images: Largest batch.
-        repeats: Timed rounds, of which the median counts.
-        timed: Methods that are timed.
-        methods: Methods whose numbers are compared; empty for all.
-        goldens: Files of tests/parity that run, separated by commas; empty for all.
-        epochs: Of the training that is killed and resumed.
-    """
-
-    device: str = "auto"
-    backbone: str = "ViT-L-14-336@random:0"
-    image_size: int = 518
-    small_size: int = 0
-    images: int = 8
-    repeats: int = 5
-    timed: str = "clip-baseline,anomalyclip,cops,crane,aprilgan"
-    methods: str = ""
-    goldens: str = ""
-    epochs: int = 2
-
-
-QUICK = Settings(
-    backbone=f"{ROOT / 'tests' / 'assets' / 'tiny-clip.json'}@random:0",
-    image_size=64,
-    small_size=160,
-    images=3,
-    repeats=1,
-    methods="clip-baseline,anomalyclip",
-    goldens="test_clip_plain.py",
-)
-"""A few minutes' run on a CPU: it shows that every section works, and times nothing worth knowing."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

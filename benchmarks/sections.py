@@ -22,8 +22,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.gpu import ROOT, Settings
 from benchmarks.report import Report
+from benchmarks.settings import ROOT, Settings
 from zsad.backbones.clip import ClipBackbone
 from zsad.backbones.loading import load_backbone
 from zsad.backbones.names import parse_backbone
