@@ -116,3 +116,13 @@ def test_importing_the_package_imports_next_to_nothing() -> None:
     code = "import sys, zsad; print({'torch', 'pydantic', 'yaml', 'numpy', 'typer'} & set(sys.modules))"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "set()"
+
+
+def test_wrong_types_are_one_sentence_before_anything_is_written(tmp_path) -> None:
+    with pytest.raises(InputError, match="whole number of pixels, not '64'"):
+        zsad.load("clip-baseline", image_size="64")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"'scorer\.temperature=1', not a string"):
+        zsad.load("clip-baseline", overrides="scorer.temperature=1")
+    with pytest.raises(InputError, match="one of image-size, native, not 'natve'"):
+        zsad.evaluate("clip-baseline", "samples", tmp_path / "run", resolution="natve")  # type: ignore[arg-type]
+    assert not (tmp_path / "run").exists()

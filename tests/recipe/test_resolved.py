@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from zsad.errors import InputError
+from zsad.errors import InputError, ZsadError
 from zsad.plugin.host import Host, get_host
 from zsad.plugin.specs import PartSpec
 from zsad.recipe.profiles import TextProfile, TowerProfile
@@ -136,3 +136,19 @@ def test_a_recipe_is_what_its_parts_are_with_their_options(resolved: Callable[..
     ]
     assert len({image.hash, batch.hash, scope.hash}) == 3
     assert resolved(*whole).hash == image.hash  # a default that is said is the same recipe
+
+
+def test_options_are_a_subclass_of_options(site: Any) -> None:
+    plugin = """
+    from zsad.plugin.hookspecs import hookimpl
+    from zsad.plugin.specs import PartSpec
+    zsad_api = 1
+
+    @hookimpl
+    def zsad_parts():
+        yield PartSpec("loose.part", "scorer", ":x", "L.", options=".options:Loose")
+    """
+    options = "from pydantic import BaseModel\nclass Loose(BaseModel):\n    sigma: float = 1.0\n"
+    site.install("loose", {"loose/__init__.py": plugin, "loose/options.py": options}, {"loose": "loose"})
+    with pytest.raises(ZsadError, match=r"part 'loose\.part': its options .* no subclass of zsad\.plugin"):
+        resolved_part(get_host(), PartChoice(use="loose.part", options={"sgma": 3}))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from zsad.errors import InputError
 from zsad.recipe.settings import NO_SETTINGS, Settings
 from zsad.weights.adapter.card import read_adapter_card
 
@@ -27,7 +28,7 @@ class Conditions:
         seed: Seed of everything random.
 
     Raises:
-        InputError: The image size is among the overrides too.
+        InputError: The image size is none, or among the overrides too.
     """
 
     backbone: str | None = None
@@ -39,6 +40,12 @@ class Conditions:
 
     def __post_init__(self) -> None:
         if self.image_size is not None:
+            if (
+                isinstance(self.image_size, bool)
+                or not isinstance(self.image_size, int)
+                or self.image_size < 1
+            ):
+                raise InputError(f"the image size is a whole number of pixels, not {self.image_size!r}")
             self.overrides.refuse_beside("--image-size", "image_size")
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from zsad.detect.request import Conditions, DetectorRequest
 from zsad.errors import InputError, nearest
+from zsad.evaluation.results import Resolution
 from zsad.evaluation.summary import STANDARD_METRICS
 
 if TYPE_CHECKING:
-    from zsad.evaluation.results import Resolution
     from zsad.plugin.host import Host
     from zsad.weights.loading import WeightsSource
 
@@ -54,6 +54,9 @@ class EvaluationRequest(Conditions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.resolution not in get_args(Resolution):
+            known = ", ".join(get_args(Resolution))
+            raise InputError(f"resolution has to be one of {known}, not '{self.resolution}'")
         self.overrides.refuse_training()
         for name in self.weights:
             if name not in self.methods:

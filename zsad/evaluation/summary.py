@@ -36,7 +36,7 @@ class SummaryRow(Record):
         recipe_hash: Hash of the resolved recipe.
         n_normal: Normal images that count.
         n_anomalous: Anomalous images that count.
-        metrics: Value of each metric by name, 0..1, or None where it is undefined.
+        metrics: Value of each metric that was asked for, 0..1, or None where it is undefined.
     """
 
     method: str
@@ -137,7 +137,7 @@ def mean_row(rows: Sequence[SummaryRow], *, contaminated: bool) -> SummaryRow:
         if name in ("setting", "fidelity", "image_size", "shots", "seed", "recipe_hash", "weights_origin")
     }
     metrics: dict[str, float | None] = {}
-    for name in metric_names(rows):
+    for name in dict.fromkeys(name for row in rows for name in row.metrics):
         values = [value for row in kept if (value := row.metrics.get(name)) is not None]
         metrics[name] = sum(values) / len(values) if values else None
     return first.model_copy(

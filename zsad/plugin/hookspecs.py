@@ -91,6 +91,7 @@ def zsad_parts() -> Iterable[PartSpec]:
                     kind="post_processors",
                     factory="acme_vision.sharpen:build",
                     options="acme_vision.options:SharpenOptions",
+                    requires={"anomaly_map"},
                     summary="Sharpens the anomaly map along the edges of the image.",
                 )
 

@@ -57,7 +57,7 @@ class PartSpec:
         kind: Which place in a recipe the part can take.
         factory: Import string of the part's class, or of a function, called as ``(options, context)``.
         summary: One sentence for ``zsad parts``.
-        options: Import string of a pydantic model, in a module that does not import torch.
+        options: Import string of a subclass of ``zsad.plugin.options.Options``, in a module without torch.
         requires: Capabilities that the backbone or an earlier part has to provide. ``"auxiliary:{maps}"``
             stands for the value of the option ``maps``. What all parts of its kind require need not be named.
         provides: Capabilities that later parts can then require, likewise.

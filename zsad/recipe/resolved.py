@@ -11,9 +11,10 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from zsad.errors import InputError
+from zsad.errors import InputError, ZsadError
 from zsad.plugin.host import Host
 from zsad.plugin.imports import load_object
+from zsad.plugin.options import Options
 from zsad.plugin.specs import PartKind, PartSpec
 from zsad.recipe.profiles import TextProfile, TowerProfile
 from zsad.recipe.recipes import LISTS, Fidelity, PartChoice, Recipe, first_problem
@@ -192,12 +193,15 @@ def validated_options(owner: str, model: str | None, given: dict[str, Any]) -> B
 
     Raises:
         InputError: Unknown option or wrong value; the sentence names both.
+        ZsadError: The model is none of options.
     """
     if model is None:
         if given:
             raise InputError(f"{owner} has no options, but '{next(iter(given))}' was given")
         return None
-    form: type[BaseModel] = load_object(model)
+    form: type[Options] = load_object(model)
+    if not (isinstance(form, type) and issubclass(form, Options)):
+        raise ZsadError(f"{owner}: its options '{model}' are no subclass of zsad.plugin.options.Options")
     try:
         return form.model_validate(given)
     except ValidationError as error:

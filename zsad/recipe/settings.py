@@ -99,6 +99,8 @@ class Settings:
         Raises:
             InputError: Not of that form, a first word that means nothing, or something said twice.
         """
+        if isinstance(texts, str):
+            raise InputError(f"overrides is a list of settings such as '{texts}', not a string")
         return cls(tuple(_parsed(text) for text in texts))
 
     def __bool__(self) -> bool:
