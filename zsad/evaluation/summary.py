@@ -67,10 +67,10 @@ class SummaryRow(Record):
         return self.method, self.backbone, self.weights, self.dataset
 
     def columns(self) -> dict[str, Any]:
-        """Return the row as ``summary.csv`` and ``--json`` have it, a column per metric."""
+        """Return the row as ``summary.csv`` and ``--json`` have it, a column per metric, the standard ones first."""
         columns = self.plain()
         metrics: dict[str, float | None] = columns.pop("metrics")
-        return columns | metrics
+        return columns | dict.fromkeys(STANDARD_METRICS) | metrics
 
 
 COLUMNS = tuple(
