@@ -67,7 +67,7 @@ class SummaryRow(Record):
         return self.method, self.backbone, self.weights, self.dataset
 
     def columns(self) -> dict[str, Any]:
-        """Return the row as ``summary.csv`` and ``--json`` have it, a column per metric, the standard ones first."""
+        """Return the row as ``summary.csv`` and ``--json`` have it, the standard metrics first."""
         columns = self.plain()
         metrics: dict[str, float | None] = columns.pop("metrics")
         return columns | dict.fromkeys(STANDARD_METRICS) | metrics
