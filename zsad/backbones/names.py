@@ -92,6 +92,8 @@ def parse_backbone(text: str) -> BackboneName:
             raise InputError(f"backbone '{text}': random weights are of no tag; write {arch}@{source}")
         if not seed.isdecimal():
             raise InputError(f"backbone '{text}': the seed after 'random:' has to be a whole number")
+        if int(seed) >= 2**63:
+            raise InputError(f"backbone '{text}': the seed after 'random:' has to be below 2^63")
         return BackboneName(text, arch, seed=int(seed))
     file = Path(source).expanduser()
     if not file.is_file():

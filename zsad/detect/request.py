@@ -6,12 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from zsad.errors import InputError
 from zsad.recipe.settings import NO_SETTINGS, Settings
 from zsad.weights.adapter.card import read_adapter_card
 
 if TYPE_CHECKING:
     from zsad.plugin.host import Host
     from zsad.weights.loading import WeightsSource
+
+
+LARGEST_SEED = 2**63 - 1
+"""Torch takes no larger ones on every device."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +32,7 @@ class Conditions:
         seed: Seed of everything random.
 
     Raises:
-        InputError: The image size is among the overrides too.
+        InputError: A seed or an image size that is out of range, or an image size among the overrides too.
     """
 
     backbone: str | None = None
@@ -38,7 +43,11 @@ class Conditions:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if not 0 <= self.seed <= LARGEST_SEED:
+            raise InputError(f"--seed {self.seed}: give a whole number from 0 to {LARGEST_SEED}")
         if self.image_size is not None:
+            if self.image_size < 1:
+                raise InputError(f"--image-size {self.image_size}: give a side of 1 pixel or more")
             self.overrides.refuse_beside("--image-size", "image_size")
 
 
