@@ -1,4 +1,4 @@
-"""Errors that a user can mend: one clear sentence, and the exit code of the command line."""
+"""Errors and warnings that a user can mend: one clear sentence, and the exit code of the command line."""
 
 from __future__ import annotations
 
@@ -16,6 +16,10 @@ class InputError(ZsadError):
     """Wrong usage or input: names the file, the option and the mend; exit code 2."""
 
     exit_code = 2
+
+
+class ZsadWarning(UserWarning):
+    """Something that a user should know and that stops nothing. The message is one sentence with the mend."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

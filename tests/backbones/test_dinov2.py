@@ -326,3 +326,14 @@ def test_imagenet_from_clip() -> None:
     wide = pixels * 1.2 - 0.1  # bicubic resizing leaves 0..1
     mine = imagenet_from_clip(normalised(wide, clip_mean, clip_std), clip_mean, clip_std)
     torch.testing.assert_close(mine, normalised(wide.clamp(0, 1), IMAGENET_MEAN, IMAGENET_STD))
+
+
+def test_weights_that_git_lfs_did_not_fetch(tower: DinoV2, tmp_path: Path) -> None:
+    tower.model.save_pretrained(tmp_path)
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n"
+    (tmp_path / "model.safetensors").write_text(pointer)
+    with pytest.raises(InputError, match="it is a Git LFS pointer"):
+        load_dinov2(str(tmp_path))
+    (tmp_path / "dinov2.pth").write_text(pointer)
+    with pytest.raises(InputError, match="it is a Git LFS pointer"):
+        load_dinov2(str(tmp_path / "dinov2.pth"))

@@ -22,7 +22,7 @@ def closed_port() -> int:
 @pytest.mark.parametrize(
     ("name", "mend"),
     [
-        ("ViT-B-32:laion2b_s34b_b79k", "ViT-B-32@/path/to/file"),
+        ("ViT-B-32:laion2b_s34b_b79k", "ViT-B-32:laion2b_s34b_b79k@/path/to/file"),
         ("hf-hub:laion/CLIP-ViT-B-32-laion2B-s34B-b79K", "ARCH@/path/to/file"),
     ],
 )

@@ -126,3 +126,24 @@ def test_unknown_tag_names_the_nearest() -> None:
 def test_towers_that_are_neither_clip_s_nor_siglip_s_are_refused(arch: str) -> None:
     with pytest.raises(InputError, match="neither a plain class token nor SigLIP's attention pool"):
         load_backbone(f"{arch}@random:0", "cpu", "float32")
+
+
+def test_half_precision_nested_and_parallel(module: nn.Module, tmp_path: Path) -> None:
+    path = tmp_path / "weights.pt"
+    state = {f"module.{k}": v.half() if v.is_floating_point() else v for k, v in module.state_dict().items()}
+    torch.save({"epoch": 3, "model": {"state_dict": state}, "optimizer": {"state": {0: torch.ones(2)}}}, path)
+    backbone = load_backbone(f"{CONFIG}@{path}", "cpu", "float32")
+    halved = {k: v.half().float() if v.is_floating_point() else v for k, v in module.state_dict().items()}
+    assert backbone.sha256 == state_digest(halved)
+    assert backbone.vision_tower().position_embedding.dtype == torch.float32
+
+
+def test_a_text_as_weights_and_a_pickle_of_objects(module: nn.Module, tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    path.write_text("these are no weights\n" * 100)
+    with pytest.raises(InputError, match="it is a text file"):
+        load_backbone(f"{CONFIG}@{path}", "cpu", "float32")
+    torch.save({"state_dict": module}, path)
+    with pytest.raises(InputError, match="reading it could run code") as refusal:
+        load_backbone(f"{CONFIG}@{path}", "cpu", "float32")
+    assert "weights_only" not in str(refusal.value)

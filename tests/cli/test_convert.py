@@ -6,6 +6,7 @@ import pickle
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from zsad.weights.card import read_card
 
@@ -116,3 +117,52 @@ def test_weights_of_another_kind_and_size(zsad, tiny, photo, authors_file, tmp_p
     answer = zsad(*words, "--method", "anomalyclip", "--weights", out, "--set", "profile=official")
     assert answer.code == 2 and "(2, 12, 96)" in answer.sentence and "(2, 12, 64)" in answer.sentence
     assert read_card(out).origin == "authors"
+
+
+LFS = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 39851234\n"
+DRIVE = "<!DOCTYPE html><html><head><title>Virus scan warning</title></head></html>"
+
+
+@pytest.mark.parametrize(("content", "what"), [(LFS, "a Git LFS pointer"), (DRIVE, "a web page")])
+def test_what_a_failed_download_left_is_named_everywhere(zsad, photo, tmp_path, content, what) -> None:
+    left, out = tmp_path / "left.pth", tmp_path / "out.safetensors"
+    left.write_text(content)
+    predict = ("predict", photo, "--out", tmp_path / "o")
+    for words in (
+        ("convert", "adaclip", left, out),
+        (*predict, "--method", "clip-baseline", "--backbone", f"ViT-B-32@{left}"),
+        (*predict, "--method", "anomalyclip", "--weights", left),
+        ("weights", "info", left),
+    ):
+        answer = zsad(*words)
+        assert answer.code == 2 and f"it is {what} (the download failed" in answer.sentence, words
+        assert "left.pth" in answer.sentence
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    "form", ["level", "model", "module", "module in entry", "flat", "half", "safetensors"]
+)
+def test_checkpoints_as_other_people_store_them(zsad, authors_file, tmp_path, form) -> None:
+    entry = checkpoint()["prompt_learner"]
+    flat = {f"prompt_learner.{key}": value for key, value in entry.items()}
+    others = {"visual.conv1.weight": torch.zeros(2), "epoch": 3}
+    forms = {
+        "level": {"epoch": 15, "state_dict": {"prompt_learner": entry}},
+        "model": {"model": flat | others, "optimizer": {"state": {0: {"step": 1}}}},
+        "module": {f"module.{key}": value for key, value in flat.items()},
+        "module in entry": {"prompt_learner": {f"module.{key}": value for key, value in entry.items()}},
+        "flat": flat | others,
+        "half": {"prompt_learner": {k: v.half() if v.is_floating_point() else v for k, v in entry.items()}},
+        "safetensors": flat,
+    }
+    path, plain, out = tmp_path / "other.pth", tmp_path / "plain.safetensors", tmp_path / "out.safetensors"
+    save_file(flat, path) if form == "safetensors" else torch.save(forms[form], path)
+    assert zsad("convert", "anomalyclip", authors_file, plain).code == 0
+    answer = zsad("convert", "anomalyclip", path, out)
+    assert answer.code == 0, answer.err
+    expected, found = load_file(plain), load_file(out)
+    assert set(found) == set(expected)
+    for key, tensor in expected.items():
+        assert found[key].dtype == torch.float32
+        assert torch.equal(found[key], tensor.half().float() if form == "half" else tensor)

@@ -11,6 +11,10 @@ def test_list_and_info(zsad) -> None:
     rows = {row["name"]: row for row in json.loads(zsad("losses", "--json").out)}
     assert {"focal", "dice", "image", "image-focal"} <= set(rows)
     assert rows["dice"]["distribution"] == "zsad"
+    assert {name for name in ("focal", "dice", "image", "image-focal") if rows[name]["masks"]} == {
+        "focal",
+        "dice",
+    }
     info = json.loads(zsad("losses", "info", "dice", "--json").out)
     assert {option["name"]: option["default"] for option in info["option_fields"]} == {
         "states": "both", "rows": False,

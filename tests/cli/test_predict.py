@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -203,3 +204,60 @@ def test_interrupt_keeps_finished_images(tiny, photo, tmp_path) -> None:
     assert not report["complete"] and 0 < len(written) < 400
     assert {Path(entry["overlay"]).name for entry in report["images"]} <= set(written)
     assert len(written) - len(report["images"]) <= 1 and not list(out.glob(".*"))
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (("--image-size", 100_000), "--image-size \\d+ or less"),
+        (("--set", "image_size=0"), "image_size"),
+        (("--set", "image_size=-64"), "image_size"),
+        (("--seed", 99999999999999999999), "--seed 99999999999999999999: give a whole number from 0 to"),
+        (("--seed", -1), "--seed -1: give a whole number from 0 to"),
+        (("--set", "post_processors.gaussian.sigma=1e9"), "sigma"),
+        (("--class-name", ""), "--class-name"),
+        (("--class-name", "  "), "--class-name"),
+        (("--normal-prompt", " "), "--normal-prompt"),
+        (("--set", "prompt_learner.abnormal_prompts=['']"), "abnormal_prompts"),
+    ],
+)
+def test_numbers_and_words_out_of_range(zsad, tiny, photo, tmp_path, words, part) -> None:
+    method = "anomalyclip" if "gaussian" in str(words) else "clip-baseline"
+    answer = zsad(
+        "predict",
+        photo,
+        "--method",
+        method,
+        "--untrained",
+        "--backbone",
+        tiny,
+        "--out",
+        tmp_path / "o",
+        *words,
+    )
+    assert answer.code == 2 and re.search(part, answer.sentence), answer.err
+    assert not (tmp_path / "o" / "predictions.json").exists()
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63])
+def test_seeds_are_refused_alike_everywhere(zsad, tiny, photo, tmp_path, seed) -> None:
+    common = ("--method", "clip-baseline", "--backbone", tiny, "--seed", seed)
+    sentence = f"--seed {seed}: give a whole number from 0 to {2**63 - 1}"
+    for words in (
+        ("predict", photo, *common),
+        ("eval", *common, "--data", f"folder={tmp_path}", "--out", tmp_path / "e"),
+        ("train", *common, "--data", f"folder={tmp_path}", "--out", tmp_path / "t"),
+        ("bench", "methods", *common),
+        ("bench", "train", *common),
+    ):
+        answer = zsad(*words)
+        assert answer.code == 2 and sentence in answer.sentence, words
+
+
+@pytest.mark.parametrize(("method", "said"), [("anomalyclip", True), ("clip-baseline", False)])
+def test_a_noun_that_nothing_reads_is_told(zsad, tiny, photo, tmp_path, method, said) -> None:
+    words = ("predict", photo, "--method", method, "--untrained", "--backbone", tiny, "--out", tmp_path / "o")
+    answer = zsad(*words, "--class-name", "metal nut")
+    line = f"--class-name metal nut changes nothing: method '{method}' reads no object noun"
+    assert answer.code == 0 and (line in answer.err.splitlines()) == said
+    assert "--class-name" not in zsad(*words).err

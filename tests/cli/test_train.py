@@ -178,6 +178,45 @@ def test_a_set_without_masks(train, tmp_path) -> None:
     assert "dataset 'bare' gives no mask for" in answer.sentence and "bare/bad/4.png" in answer.sentence
 
 
+IMAGE_LOSS = ("--set", 'training.losses={"image": 1}')
+
+
+def test_image_losses_need_no_masks_and_do_not_read_them(train, root, tmp_path) -> None:
+    bare = draw_set(tmp_path / "bare" / "squares", 3, 3, masks=False)
+    with_masks = train(*IMAGE_LOSS, "--seed", 3, out=tmp_path / "a")
+    without = train(*IMAGE_LOSS, "--seed", 3, data=f"folder={bare}", out=tmp_path / "b")
+    assert (with_masks.code, without.code) == (0, 0), without.err
+    first, second = (load_file(tmp_path / name / "weights.safetensors") for name in "ab")
+    assert all(np.array_equal(first[key], second[key]) for key in first) and len(first) == len(second) == 2
+    begun = train(data=f"folder={root}", out=tmp_path / "c")
+    assert begun.code == 0
+    third = load_file(tmp_path / "c" / "weights.safetensors")
+    assert not all(np.array_equal(first[key], third[key]) for key in first)
+
+
+@pytest.mark.parametrize("losses", ['{"image": 1, "dice": 0.1}', '{"image": 1, "focal": {"weight": 1}}'])
+def test_a_loss_of_maps_beside_them_needs_masks(train, tmp_path, losses) -> None:
+    bare = draw_set(tmp_path / "bare", masks=False)
+    answer = train("--set", f"training.losses={losses}", data=f"folder={bare}")
+    assert answer.code == 2 and "dataset 'bare' gives no mask for" in answer.sentence
+    assert "'zsad losses' tells which" in answer.sentence
+
+
+def test_a_later_stage_s_losses_count_too(train, tmp_path) -> None:
+    bare = draw_set(tmp_path / "bare", masks=False)
+    stage = ("--set", 'training.then={"epochs": 1, "losses": {"dice": 1}}')
+    answer = train(*IMAGE_LOSS, *stage, data=f"folder={bare}")
+    assert answer.code == 2 and "gives no mask for" in answer.sentence
+
+
+def test_mosaics_take_their_labels_from_masks(train, tmp_path) -> None:
+    bare = draw_set(tmp_path / "bare", masks=False)
+    words = (*IMAGE_LOSS, "--set", "training.mosaic=0.5")
+    answer = train(*words, data=f"folder={bare}")
+    assert answer.code == 2 and "labels of mosaics come from masks" in answer.sentence
+    assert train(*words, "--set", "examples.mosaic_label=original", data=f"folder={bare}").code == 0
+
+
 def test_an_unreadable_image(train, root) -> None:
     (root / "good" / "1.png").write_bytes(b"no image")
     answer = train()

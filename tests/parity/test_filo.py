@@ -20,12 +20,13 @@ from tests.loading import load_detector
 from tests.parity import synthetic
 from tests.parity.goldens import DEVICE, Golden, Kit, assert_agrees
 from tests.parity.preprocessed import preprocessed
+from zsad.backbones.tensors import read_tensors
 from zsad.detect.detector import Detector
 from zsad.detect.text_side import encode_prompts
 from zsad.plugin.host import get_host
 from zsad.values import ABNORMAL, Features
 from zsad.weights.card import read_card
-from zsad.weights.checkpoints import convert_checkpoint, read_checkpoint
+from zsad.weights.checkpoints import convert_checkpoint
 from zsad.weights.loading import save_weights
 from zsad_plugins.filo.boxes import BoxRules, Detections, padded
 from zsad_plugins.filo.convert import convert
@@ -127,7 +128,7 @@ def load(kit: Kit, golden: Golden, phrases: Path, weights: Path) -> Detector:
         card = read_card(weights)
         profile = {**card.profile, "activation": activation}
         card = card.model_copy(update={"profile": profile, "text_activation": activation})
-        save_weights(weights, convert(read_checkpoint(kit.checkpoint(golden))), card)
+        save_weights(weights, convert(read_tensors(kit.checkpoint(golden))), card)
     return load_detector(
         "filo@dino",
         backbone=kit.backbone(golden),

@@ -56,6 +56,13 @@ def test_what_cannot_be_learned_from_is_refused(dataset, tmp_path) -> None:
     bare = open_dataset(f"bare:folder={draw_set(tmp_path / 'bare', masks=False)}", get_host())
     with pytest.raises(InputError, match=r"'bare' gives no mask for .*bare/bad/4\.png'.* --generator"):
         DatasetExamples([dataset, bare])
+    unmasked = DatasetExamples([bare], masks=False)
+    assert [(unmasked[place].anomalous, unmasked[place].mask.any()) for place in (0, 7)] == [
+        (True, False),
+        (False, False),
+    ]
+    with pytest.raises(InputError, match="no image of fine is anomalous"):
+        DatasetExamples([fine], masks=False)
     only = replace(dataset, images=tuple(image for image in dataset.images if image.anomalous))
     with pytest.raises(InputError, match="dataset 'squares' has no normal image"):
         NormalExamples([fine, only])

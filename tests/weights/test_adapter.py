@@ -307,6 +307,12 @@ class TestFolder:
         with pytest.raises(InputError, match="is not a readable safetensors file"):
             load_adapter(tiny_backbone, folder)
 
+    def test_tensors_that_git_lfs_did_not_fetch(self, tiny_backbone, folder) -> None:
+        pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n"
+        (folder / "adapter_model.safetensors").write_text(pointer)
+        with pytest.raises(InputError, match="it is a Git LFS pointer"):
+            load_adapter(tiny_backbone, folder)
+
     def test_tensors_of_another_adapter(self, tiny_backbone, folder) -> None:
         path = folder / "adapter_model.safetensors"
         state = load_file(path)

@@ -36,6 +36,8 @@ class BackboneCard:
         saw_anomaly_labels: Whether the training data carried anomaly labels or masks.
         licence: Licence of the weights, in words.
         datasets: The datasets in ``trained_on``, as far as an evaluation on them has to be marked.
+        doubt: What nothing says of the weights although numbers depend on it, and how to say it; None where
+            all is known.
     """
 
     name: str
@@ -43,3 +45,4 @@ class BackboneCard:
     saw_anomaly_labels: bool = False
     licence: str = "not stated"
     datasets: tuple[TrainedOn, ...] = ()
+    doubt: str | None = None

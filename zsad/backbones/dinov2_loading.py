@@ -16,6 +16,7 @@ from torch import Tensor
 from zsad.backbones.card import BackboneCard
 from zsad.backbones.dinov2 import DinoV2
 from zsad.backbones.dinov2_names import hub_tensors
+from zsad.backbones.downloads import check_download
 from zsad.backbones.hub import hub_errors
 from zsad.errors import InputError
 
@@ -128,6 +129,8 @@ def _load_folder(folder: Path, card: BackboneCard, device: torch.device, dtype: 
             f"{source} has no model.safetensors; other weight files are not read, because loading them can "
             "run code"
         )
+    for path in sorted(folder.glob("*.safetensors")):
+        check_download(path)
     with _readable(source):
         model = _complete(lambda: _from_folder(folder), source)
     return DinoV2(model, card, device, dtype)

@@ -15,7 +15,7 @@ def load_backbone(
     """Load a backbone.
 
     Args:
-        name: A registered name (``zsad backbones``), ``ARCH:PRETRAINED``, ``ARCH@/path/to/file``,
+        name: A registered name (``zsad backbones``), ``ARCH:PRETRAINED``, ``ARCH[:PRETRAINED]@FILE``,
             ``ARCH@random:SEED`` (timing only) or ``hf-hub:REPOSITORY``; None for the default.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.

@@ -11,7 +11,7 @@ from pathlib import Path
 from zsad.errors import InputError, nearest
 from zsad.plugin.host import Host
 
-FORMS = "ARCH:PRETRAINED, ARCH@/path/to/file, ARCH@random:SEED or hf-hub:REPOSITORY"
+FORMS = "ARCH:PRETRAINED, ARCH[:PRETRAINED]@/path/to/file, ARCH@random:SEED or hf-hub:REPOSITORY"
 
 
 def default_backbone(host: Host) -> str:
@@ -33,7 +33,7 @@ class BackboneName:
     Attributes:
         text: As written.
         arch: open_clip architecture, ``hf-hub:...``, or a path to a model-config JSON.
-        pretrained: open_clip's tag, or None.
+        pretrained: open_clip's tag, or None. Beside a file, it says which weights the file holds.
         file: Local weights, or None.
         seed: Seed of random weights, or None.
     """
@@ -66,18 +66,18 @@ def open_clip_archs() -> tuple[str, ...]:
 
 
 def parse_backbone(text: str) -> BackboneName:
-    """Parse ``ARCH:PRETRAINED``, ``ARCH@FILE``, ``ARCH@random:SEED`` or ``hf-hub:REPOSITORY``.
+    """Parse ``ARCH:PRETRAINED``, ``ARCH[:PRETRAINED]@FILE``, ``ARCH@random:SEED`` or ``hf-hub:REPOSITORY``.
 
     Raises:
         InputError: Not of that form, an unknown architecture, or a missing file.
     """
     if text.startswith("hf-hub:"):
         return BackboneName(text, text)
-    arch, at, source = text.partition("@")
-    tag: str | None = None
-    if not at:
-        arch, _, tag = text.partition(":")
-    arch = arch.replace("/", "-") if not arch.endswith(".json") else arch
+    named, at, source = text.partition("@")
+    arch, tag = named, ""
+    if not named.endswith(".json"):
+        arch, _, tag = named.partition(":")
+        arch = arch.replace("/", "-")
     _check_arch(arch, text)
     if not at:
         if not tag:
@@ -88,13 +88,17 @@ def parse_backbone(text: str) -> BackboneName:
         return BackboneName(text, arch, pretrained=tag)
     if source.startswith("random:"):
         seed = source.removeprefix("random:")
+        if tag:
+            raise InputError(f"backbone '{text}': random weights are of no tag; write {arch}@{source}")
         if not seed.isdecimal():
             raise InputError(f"backbone '{text}': the seed after 'random:' has to be a whole number")
+        if int(seed) >= 2**63:
+            raise InputError(f"backbone '{text}': the seed after 'random:' has to be below 2^63")
         return BackboneName(text, arch, seed=int(seed))
     file = Path(source).expanduser()
     if not file.is_file():
         raise InputError(f"backbone '{text}': there is no weights file {file}")
-    return BackboneName(text, arch, file=file)
+    return BackboneName(text, arch, pretrained=tag or None, file=file)
 
 
 def _check_arch(arch: str, text: str) -> None:

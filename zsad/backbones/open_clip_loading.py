@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import pickle
+import warnings
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,6 @@ import open_clip
 import torch
 from open_clip.convert import convert_state_dict
 from open_clip.model import convert_to_custom_text_state_dict
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from zsad.backbones.card import BackboneCard
@@ -23,9 +20,12 @@ from zsad.backbones.clip import ClipBackbone, state_digest
 from zsad.backbones.hub import hub_errors
 from zsad.backbones.names import BackboneName
 from zsad.backbones.open_clip_weights import native_tower_profile, normalisation, text_weights, vision_weights
+from zsad.backbones.pretrained import Triple, common_normalisation, doubt, quick_gelu_form, training_of
+from zsad.backbones.tensors import read_tensors, state_in
 from zsad.backbones.tokenizers import Tokenizer, tokenizer_of
-from zsad.errors import InputError, nearest
+from zsad.errors import InputError, ZsadWarning
 
+OPENAI_DATA = "OpenAI's WIT (400 million image-text pairs)"
 OPENAI_MARKS = {"input_resolution", "context_length", "vocab_size"}
 """Scalars that only OpenAI's own files hold; their weights were trained with QuickGELU."""
 
@@ -38,6 +38,8 @@ def load_open_clip(name: BackboneName, device: torch.device, dtype: torch.dtype)
         ZsadError: The hub cannot be reached.
     """
     model, card = create_module(name)
+    if card.doubt is not None:
+        warnings.warn(card.doubt, ZsadWarning, stacklevel=2)
     return from_open_clip(model.eval(), name, card, device, dtype)
 
 
@@ -88,24 +90,60 @@ def create_module(name: BackboneName) -> tuple[nn.Module, BackboneCard]:
             model = _empty(name)
         return model, BackboneCard(name.text, "nothing: random weights, for timing only")
     if name.file is not None:
-        state, openai = read_state_dict(name.file)
-        model = _empty(name, quick_gelu=True if openai else None)
-        load_state(model, state, f"{name.file}", name.short)
-        trained = (
-            "OpenAI's WIT (400 million image-text pairs)" if openai else f"not stated (file {name.file.name})"
-        )
-        return model, BackboneCard(name.text, trained)
+        return _from_file(name, name.file)
+    quick_gelu: dict[str, bool] = {}
     if name.pretrained is not None:
-        tags = open_clip.list_pretrained_tags_by_model(name.arch)
-        if name.pretrained not in tags:
-            raise InputError(
-                f"open_clip has no weights '{name.pretrained}' for {name.arch}"
-                f"{nearest(name.pretrained, tags)} (it has: {', '.join(tags) or 'none'})"
-            )
-    where = f"{name.arch}@/path/to/file" if name.pretrained else "ARCH@/path/to/file"
+        told = training_of(name.arch, name.pretrained)
+        # The keyword decides; with the flag alone open_clip could not be told that it is GELU.
+        quick_gelu = {"force_quick_gelu": told.quick_gelu, "quick_gelu": told.quick_gelu}
+    where = f"{name.arch}:{name.pretrained}@/path/to/file" if name.pretrained else "ARCH@/path/to/file"
     with hub_errors(name.text, f"pass --backbone {where}"):
-        model = open_clip.create_model(name.arch, pretrained=name.pretrained)
+        model = open_clip.create_model(name.arch, pretrained=name.pretrained, **quick_gelu)
     return model, BackboneCard(name.text, f"see open_clip's entry for {name.text}")
+
+
+def _from_file(name: BackboneName, file: Path) -> tuple[nn.Module, BackboneCard]:
+    """Load local weights.
+
+    Their activation and normalisation come from the tag or the file, as far as those say it, and else from
+    the architecture, with a doubt on the card where its name does not tell.
+    """
+    told = training_of(name.arch, name.pretrained) if name.pretrained else None
+    state, openai = read_state_dict(file)
+    trained = f"not stated (file {file.name})"
+    if openai:
+        trained = OPENAI_DATA
+        if told is not None and not told.quick_gelu:
+            raise InputError(
+                f"{file} is OpenAI's own file, whose weights were trained with QuickGELU, and not "
+                f"{name.arch}:{name.pretrained}; leave the tag out"
+            )
+    elif told is not None:
+        trained = f"see open_clip's entry for {name.arch}:{name.pretrained} (file {file.name})"
+    model = _empty(name, quick_gelu=True if openai else told.quick_gelu if told else None)
+    load_state(model, state, f"{file}", name.short)
+    normalised = (told.mean, told.std) if told else None if openai else _normalisation_of(name)
+    if normalised is not None:
+        model.visual.image_mean, model.visual.image_std = normalised  # type: ignore[union-attr]
+    known = openai or told is not None or name.config is not None
+    return model, BackboneCard(name.text, trained, doubt=None if known else _doubt(name.arch, file))
+
+
+def _normalisation_of(name: BackboneName) -> tuple[Triple, Triple] | None:
+    return None if name.config else common_normalisation(name.arch)
+
+
+def _doubt(arch: str, file: Path) -> str | None:
+    """Return what a file of an architecture leaves open, in a sentence with its mend."""
+    why = doubt(arch)
+    if why is None:
+        return None
+    form = quick_gelu_form(arch)
+    other = f", or {form}@{file} for OpenAI's weights and others with QuickGELU" if form else ""
+    return (
+        f"{file} does not say what activation its weights were trained with: {why}; name the weights, "
+        f"{arch}:PRETRAINED@{file} ('zsad backbones info {arch}' lists them){other}"
+    )
 
 
 def _empty(name: BackboneName, quick_gelu: bool | None = None) -> nn.Module:
@@ -130,43 +168,38 @@ def read_state_dict(path: Path) -> tuple[dict[str, Tensor], bool]:
     """Read a state dict in safetensors, open_clip or OpenAI form; never by unrestricted pickle.
 
     Returns:
-        The tensors, and whether the file is one of OpenAI's own.
+        The tensors, floating-point ones in float32, and whether the file is one of OpenAI's own.
 
     Raises:
         InputError: Not a state dict.
     """
-    try:
-        if path.suffix == ".safetensors":
-            loaded: Any = load_file(path)
-        else:
-            loaded = _load_torch(path)
-    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
-        raise InputError(f"{path} is not a readable weights file: {_first_line(error)}") from error
-    if isinstance(loaded, Mapping) and isinstance(loaded.get("state_dict"), Mapping):
-        loaded = loaded["state_dict"]
-    if not isinstance(loaded, Mapping) or not any(isinstance(value, Tensor) for value in loaded.values()):
+    loaded = _archived(path) if _is_torchscript(path) else read_tensors(path)
+    state = state_in(loaded)
+    if not state:
         raise InputError(f"{path} holds no state dict of tensors")
-    openai = set(loaded) >= OPENAI_MARKS
-    state = {
-        str(key).removeprefix("module."): value.float() if value.is_floating_point() else value
-        for key, value in loaded.items()
+    openai = set(state) >= OPENAI_MARKS
+    tensors = {
+        str(key): value.float() if value.is_floating_point() else value
+        for key, value in state.items()
         if isinstance(value, Tensor) and key not in OPENAI_MARKS
     }
-    return state, openai
+    return tensors, openai
 
 
-def _load_torch(path: Path) -> Any:
-    if _is_torchscript(path):
-        # OpenAI's own files: read by TorchScript's restricted unpickler, and none of their code is run.
+def _archived(path: Path) -> dict[str, Tensor]:
+    """Read OpenAI's own files: by TorchScript's restricted unpickler, and none of their code is run."""
+    try:
         return dict(torch.jit.load(path, map_location="cpu").state_dict())  # type: ignore[no-untyped-call]
-    return torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise InputError(f"{path} is a damaged TorchScript archive; fetch the file again") from error
 
 
 def _is_torchscript(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return False  # whatever else it is, it is read or refused as that
 
 
 def load_state(model: nn.Module, state: dict[str, Tensor], source: str, arch: str) -> None:
@@ -197,7 +230,3 @@ def load_state(model: nn.Module, state: dict[str, Tensor], source: str, arch: st
                 f"{tuple(state[key].shape)}, {arch} needs {tuple(value.shape)}"
             )
     model.load_state_dict(state)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -9,7 +9,7 @@ from typing import Any
 
 import open_clip
 import torch
-from open_clip.transformer import ResidualAttentionBlock, TextTransformer, VisionTransformer
+from open_clip.transformer import QuickGELU, ResidualAttentionBlock, TextTransformer, VisionTransformer
 from torch import nn
 
 from zsad.backbones.block import Block
@@ -142,3 +142,11 @@ def normalisation(model: Any) -> tuple[tuple[float, float, float], tuple[float, 
     mean = getattr(visual, "image_mean", None) or own.get("mean") or open_clip.OPENAI_DATASET_MEAN
     std = getattr(visual, "image_std", None) or own.get("std") or open_clip.OPENAI_DATASET_STD
     return (mean[0], mean[1], mean[2]), (std[0], std[1], std[2])
+
+
+def with_activation(model: Any, activation: Activation) -> Any:
+    """Return a model of plain blocks with GELU or QuickGELU in all of them, changed in place."""
+    for module in model.modules():
+        if type(module) is ResidualAttentionBlock:
+            module.mlp.gelu = QuickGELU() if activation == "quick_gelu" else nn.GELU()
+    return model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from zsad.backbones.block import Block
+from zsad.backbones.long_texts import cut_texts
 from zsad.backbones.precision import full_float32
+from zsad.errors import ZsadWarning
 from zsad.prompts import DeepPrompts
 from zsad.recipe.profiles import TextProfile
 
@@ -74,8 +77,16 @@ class TextTower(nn.Module):
         return self.position_embedding.device
 
     def tokenize(self, texts: Sequence[str]) -> Tensor:
-        """Return token ids [n, context_length] int64 on the tower's device."""
-        return self._tokenizer(texts).long().to(self.device)
+        """Return token ids [n, context_length] int64 on the tower's device; warns of texts that are cut."""
+        ids = self._tokenizer(texts)
+        for text in cut_texts(self._tokenizer, texts, ids):
+            warnings.warn(
+                f"the text '{text}' is longer than the {self.profile.context_length} tokens that this "
+                "backbone reads, and its end is left out; shorten it",
+                ZsadWarning,
+                stacklevel=2,
+            )
+        return ids.long().to(self.device)
 
     def embed(self, ids: Tensor) -> Tensor:
         """Return the token embeddings [..., D] of ids [...]."""

@@ -19,8 +19,8 @@ BackboneOption = Annotated[
     str | None,
     typer.Option(
         "--backbone",
-        help="ARCH:PRETRAINED, ARCH@FILE, hf-hub:REPOSITORY, ARCH@random:SEED (for timing only), or a name "
-        "that 'zsad backbones' lists, which marks the one that is used by default.",
+        help="ARCH:PRETRAINED, ARCH[:PRETRAINED]@FILE, hf-hub:REPOSITORY, ARCH@random:SEED (for timing "
+        "only), or a name that 'zsad backbones' lists, which marks the one that is used by default.",
         show_default=False,
     ),
 ]

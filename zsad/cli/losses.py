@@ -18,13 +18,19 @@ app = list_group()
 def list_losses(as_json: JsonOption = False) -> None:
     """List the losses that a recipe's training can name."""
     rows = [
-        {"name": name, "distribution": claim.distribution, "summary": claim.spec.summary}
+        {
+            "name": name,
+            "distribution": claim.distribution,
+            "masks": claim.spec.masks,
+            "summary": claim.spec.summary,
+        }
         for name, claim in get_host().losses.items()
     ]
     if as_json:
         print_json(rows)
     else:
-        print_table(rows, ("name", "summary"))
+        words = [row | {"masks": "reads masks" if row["masks"] else None} for row in rows]
+        print_table(words, ("name", "masks", "summary"))
 
 
 @app.command("info")
@@ -35,7 +41,7 @@ def info(
     """Describe a loss and its options."""
     claim = get_host().losses.get(name)
     fields = {"name": name, "distribution": claim.distribution, "summary": claim.spec.summary,
-              "function": claim.spec.function}  # fmt: skip
+              "masks": claim.spec.masks, "function": claim.spec.function}  # fmt: skip
     options = describe_options(claim.spec.options)
     if as_json:
         print_json({**fields, "option_fields": options})

@@ -72,6 +72,8 @@ def predict(
     from zsad.plugin.host import get_host
     from zsad.recipe.prompts import with_sentences
 
+    if not class_name.strip():
+        raise InputError("--class-name: give the noun of the object, or leave it out for 'object'")
     host = get_host()
     settings = Settings.parse(overrides or ())
     settings.refuse_training()
@@ -96,6 +98,8 @@ def predict(
 
     detector = load(request, host)
     print_message(describe(detector))
+    if class_name != "object" and not detector.uses_noun:
+        print_message(f"--class-name {class_name} changes nothing: method '{method}' reads no object noun")
     done: list[dict[str, Any]] = []
     failed: list[dict[str, str]] = []
     names = OutputNames(out)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from zsad.backbones.clip import ClipBackbone, state_digest
+from zsad.backbones.memory import available_memory, check_memory
 from zsad.backbones.precision import full_float32
 from zsad.backbones.text import TextTower
 from zsad.backbones.text_view import TowerText
@@ -64,6 +65,7 @@ class Detector(nn.Module):
         self.recipe = recipe
         self.seed = seed
         self.cards: dict[str, WeightsCard] = {}
+        check_memory(self.tower, recipe.image_size, available_memory(backbone.device))
         self.tower.check_image_size(recipe.image_size)
         text = None if recipe.text_profile is None else backbone.text_tower(recipe.text_profile)
         context = self._build_context(text)
@@ -106,6 +108,12 @@ class Detector(nn.Module):
             source = f"{part.spec.name} {part.options!r} {state_digest(state)}"
             profile = profile.model_copy(update={"injected": source})
         return EncodeKey(self.backbone.sha256, profile, self.recipe.image_size)
+
+    @property
+    def uses_noun(self) -> bool:
+        """Whether the object noun can change a result: prompts are made of it, or a side input reads it."""
+        named = self.text_side is not None and not self.text_side.learner.class_agnostic
+        return named or bool(self.auxiliary_parts())
 
     @property
     def trained(self) -> bool:
@@ -264,6 +272,8 @@ def _class_names(given: str | Sequence[str], count: int) -> list[str]:
     names = [given] * count if isinstance(given, str) else list(given)
     if len(names) != count:
         raise InputError(f"{count} images were given with {len(names)} class names")
+    if not all(name.strip() for name in names):
+        raise InputError("a class name is empty; give the noun of the object, or 'object'")
     return names
 
 

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from zsad.weights.loading import WeightsSource
 
 
+LARGEST_SEED = 2**63 - 1
+"""Torch takes no larger ones on every device."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Conditions:
     """What methods run under, whatever is done with them.
@@ -28,7 +32,7 @@ class Conditions:
         seed: Seed of everything random.
 
     Raises:
-        InputError: The image size is none, or among the overrides too.
+        InputError: A seed or an image size that is out of range, or an image size among the overrides too.
     """
 
     backbone: str | None = None
@@ -39,13 +43,13 @@ class Conditions:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if not 0 <= self.seed <= LARGEST_SEED:
+            raise InputError(f"--seed {self.seed}: give a whole number from 0 to {LARGEST_SEED}")
         if self.image_size is not None:
-            if (
-                isinstance(self.image_size, bool)
-                or not isinstance(self.image_size, int)
-                or self.image_size < 1
-            ):
+            if isinstance(self.image_size, bool) or not isinstance(self.image_size, int):
                 raise InputError(f"the image size is a whole number of pixels, not {self.image_size!r}")
+            if self.image_size < 1:
+                raise InputError(f"--image-size {self.image_size}: give a side of 1 pixel or more")
             self.overrides.refuse_beside("--image-size", "image_size")
 
 

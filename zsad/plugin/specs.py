@@ -179,12 +179,14 @@ class LossSpec:
             or a scalar.
         summary: One sentence for ``zsad losses``.
         options: Import string of a pydantic model in a module without torch.
+        masks: Whether it reads masks; then every anomalous image has to have one.
     """
 
     name: str
     function: ImportString
     summary: str
     options: ImportString | None = None
+    masks: bool = True
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,11 @@ def with_sentences(
     wanted = [(word, f"prompt_learner.{option}", list(own)) for word, option, own in given if own]
     if not wanted:
         return settings
+    for word, _, sentences in wanted:
+        if not all(sentence.strip() for sentence in sentences):
+            raise InputError(
+                f"{word}: an empty sentence says nothing of the object; give words, or leave it out"
+            )
     recipe = validate_recipe(apply_overrides(recipe_dict(host, method), settings), method)
     if not takes_sentences(host, recipe):
         why = "learned" if recipe.parts.prompt_learner else "not used"

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from zsad.errors import InputError, ZsadError, nearest
 from zsad.plugin.host import Host
@@ -72,7 +72,7 @@ class Official(_Frozen):
     """
 
     architectures: tuple[str, ...]
-    image_size: int
+    image_size: int = Field(ge=1)
     vision: OfficialVision
     text: OfficialText
 
@@ -174,7 +174,7 @@ class Recipe(_Frozen):
     code: Code | None = None
     official: Official | None = None
     profile: Annotated[ProfileChoice, BeforeValidator(_profile_value)] = ProfileChoice()
-    image_size: int | None = None
+    image_size: int | None = Field(None, ge=1)
     readout: Readout = Readout()
     parts: PartChoices
     display: Display = Display()

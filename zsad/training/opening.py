@@ -19,6 +19,7 @@ from zsad.plugin.host import Host
 from zsad.plugin.options import Options
 from zsad.recipe.recipes import first_problem
 from zsad.recipe.settings import NO_SETTINGS, Settings
+from zsad.recipe.training import Training, chosen_losses
 from zsad.training.generators import FeatureGenerator, LoadedGenerator, load_generator
 from zsad.training.mosaic import MosaicExamples, MosaicLabel
 from zsad.training.posterior import PosteriorOptions
@@ -49,6 +50,7 @@ def open_sources(
     *,
     seed: int = 0,
     copies: int = 1,
+    masks: bool = True,
 ) -> TrainingSource:
     """Return the examples of a training; images are read when they are asked for.
 
@@ -64,6 +66,7 @@ def open_sources(
         settings: Their sections ``generator`` and ``examples`` count.
         seed: Seed of everything random, 0 or more.
         copies: Examples made of each normal image.
+        masks: Whether a loss reads masks (:func:`reads_masks`).
 
     Raises:
         InputError: Nothing to learn from, missing masks, no normal image, or a wrong name, option or number.
@@ -77,7 +80,7 @@ def open_sources(
         if copies != 1 or "clean" in examples:
             what = "examples.clean" if copies == 1 else "copies"
             raise InputError(f"{what}: name a --generator, which makes copies and leaves some clean")
-        source = DatasetExamples([open_dataset(text, host) for text in specs])
+        source = DatasetExamples([open_dataset(text, host) for text in specs], masks=masks)
     else:
         loaded = load_generator(host, generator, made)
         normals = NormalExamples([open_normal(text, host) for text in specs])
@@ -87,6 +90,16 @@ def open_sources(
             _refuse_image_options(loaded, copies, examples)
             source = normals
     return source
+
+
+def reads_masks(host: Host, plan: Training) -> bool:
+    """Whether a loss of any stage reads masks.
+
+    Raises:
+        InputError: An unknown loss.
+    """
+    names = {name for stage in plan.stages for name in chosen_losses(stage.losses)}
+    return any(host.losses.get(name).spec.masks for name in names)
 
 
 def with_mosaics(
@@ -109,6 +122,12 @@ def with_mosaics(
             raise InputError("examples.mosaic_label: there are no mosaics; add --set training.mosaic=SHARE")
         return source
     wanted = _example_options(given)
+    bare = next((dataset for dataset in source.datasets if dataset.maskless), None)
+    if isinstance(source, DatasetExamples) and bare is not None and wanted.mosaic_label == "from-mask":
+        raise InputError(
+            f"--data: dataset '{bare.name}' gives no mask for some anomalous images, and the labels of "
+            "mosaics come from masks; leave mosaics out by --set training.mosaic=0"
+        )
     return MosaicExamples(source, share, seed, label=wanted.mosaic_label)
 
 

@@ -14,6 +14,8 @@ from zsad.detect.loading import load
 from zsad.errors import InputError
 from zsad.files import check_writable
 from zsad.plugin.host import Host
+from zsad.recipe.overrides import apply_overrides
+from zsad.recipe.recipes import recipe_dict, validate_recipe
 from zsad.recipe.training import Training
 from zsad.training.batches import BatchSource
 from zsad.training.cache.build import frozen_image_side, open_cache
@@ -21,11 +23,18 @@ from zsad.training.checkpoint import FILE
 from zsad.training.examples import ExampleSource
 from zsad.training.learner import adapter_of, lineage
 from zsad.training.live import LiveFeatures
-from zsad.training.opening import open_feature_generator, open_sources, open_weighting, with_mosaics
+from zsad.training.opening import (
+    open_feature_generator,
+    open_sources,
+    open_weighting,
+    reads_masks,
+    with_mosaics,
+)
 from zsad.training.posterior import PosteriorOptions
 from zsad.training.processes import ask_for_one_order, local_device
 from zsad.training.request import TrainingRequest
 from zsad.training.run import ADAPTER, WEIGHTS, Run, Setup
+from zsad.training.sources import check_annotated
 from zsad.training.trainer import Epoch
 from zsad.training.weighting import PosteriorWeights
 
@@ -61,14 +70,23 @@ def prepare(request: TrainingRequest, host: Host, reports: Reports | None = None
     reports = reports or Reports()
     request.check(host)
     examples = request.overrides.of("generator", "examples")
+    early = _known_plan(request, host)
     source = open_sources(
-        request.data, host, request.generator, examples, seed=request.seed, copies=request.copies
+        request.data,
+        host,
+        request.generator,
+        examples,
+        seed=request.seed,
+        copies=request.copies,
+        masks=early is not None and reads_masks(host, early),
     )
     generator = open_feature_generator(host, request.generator, examples)
     weighting = open_weighting(request.generator, examples)
     check_folder(request.folder, resume=request.resume)
     detector = _load(request, host)
     plan = _with_adapter(detector)
+    if request.generator is None:
+        check_annotated(source.datasets, masks=reads_masks(host, plan))
     source = with_mosaics(source, plan.mosaic, examples, seed=request.seed)
     setup = Setup(
         plan=plan,
@@ -83,6 +101,13 @@ def prepare(request: TrainingRequest, host: Host, reports: Reports | None = None
         report=reports.learned,
     )
     return Run(detector, setup, request.folder, host, resume=request.resume)
+
+
+def _known_plan(request: TrainingRequest, host: Host) -> Training | None:
+    """Return the plan as far as it is known without a backbone: None where that may change it."""
+    data = recipe_dict(host, request.method)
+    recipe = validate_recipe(apply_overrides(data, request.detector().overrides), request.method)
+    return None if recipe.on_backbone else recipe.training
 
 
 def check_folder(folder: Path, *, resume: bool) -> None:

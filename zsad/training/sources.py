@@ -42,13 +42,17 @@ class DatasetExamples:
         datasets: In the order of their examples.
     """
 
-    def __init__(self, datasets: Sequence[Dataset]) -> None:
+    def __init__(self, datasets: Sequence[Dataset], *, masks: bool = True) -> None:
         """Check that there is something to learn from, before anything is read.
 
+        Args:
+            datasets: Whose test images are used.
+            masks: Whether masks are read. Where none are, an anomalous image without one has an empty mask.
+
         Raises:
-            InputError: No image is anomalous, or an anomalous image has no mask.
+            InputError: No image is anomalous, or masks are read and an anomalous image has none.
         """
-        check_annotated(datasets)
+        check_annotated(datasets, masks=masks)
         self.datasets = tuple(datasets)
         self._images = [image for dataset in datasets for image in dataset.images]
 
@@ -68,7 +72,8 @@ class DatasetExamples:
         image = self._images[place]
         pixels = read_image(image.image)
         mask = mask_of(image, pixels.shape[:2])
-        assert mask is not None  # checked above
+        if mask is None:  # no loss reads it, as was checked
+            mask = np.zeros(pixels.shape[:2], np.bool_)
         return Example(Sample(pixels, image.noun, image.image), mask, image.anomalous)
 
     def class_name(self, place: int) -> str:
@@ -216,11 +221,15 @@ def normal_images(dataset: Dataset) -> tuple[DatasetImage, ...]:
     return found
 
 
-def check_annotated(datasets: Sequence[Dataset]) -> None:
+def check_annotated(datasets: Sequence[Dataset], *, masks: bool = True) -> None:
     """Check that annotated datasets give something to learn from, before anything is read.
 
+    Args:
+        datasets: The datasets.
+        masks: Whether masks are read.
+
     Raises:
-        InputError: No image is anomalous, or an anomalous image has no mask.
+        InputError: No image is anomalous, or masks are read and an anomalous image has none.
     """
     if not any(image.anomalous for dataset in datasets for image in dataset.images):
         names = ", ".join(dataset.name for dataset in datasets)
@@ -229,11 +238,11 @@ def check_annotated(datasets: Sequence[Dataset]) -> None:
             "have anomalies made with --generator ('zsad generators' lists them)"
         )
     for dataset in datasets:
-        if dataset.maskless:
+        if masks and dataset.maskless:
             raise InputError(
                 f"--data: dataset '{dataset.name}' gives no mask for the anomalous image "
                 f"'{dataset.maskless[0].image}'; training needs one for each, or anomalies made on normal "
-                "images with --generator"
+                "images with --generator, or training.losses that read no masks ('zsad losses' tells which)"
             )
 
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
 
 from zsad.backbones.card import TrainedOn
+from zsad.backbones.downloads import check_download
 from zsad.errors import InputError
 
 METADATA_KEY = "zsad_card"
@@ -61,6 +62,7 @@ def read_card(path: Path) -> WeightsCard:
     """
     if not path.is_file():
         raise InputError(f"there is no weights file {path}")
+    check_download(path, "a safetensors weights file")
     try:
         with safe_open(path, framework="numpy") as file:
             text = (file.metadata() or {}).get(METADATA_KEY)

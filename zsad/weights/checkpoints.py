@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
-
-import torch
 
 from zsad.backbones.card import TrainedOn
+from zsad.backbones.tensors import read_tensors
 from zsad.errors import InputError, ZsadError
 from zsad.plugin.host import Host
 from zsad.plugin.imports import load_object
@@ -18,25 +15,6 @@ from zsad.recipe.recipes import Recipe, load_recipe
 from zsad.recipe.resolved import ResolvedPart
 from zsad.weights.card import WeightsCard, file_sha256
 from zsad.weights.loading import save_weights
-
-
-def read_checkpoint(path: Path) -> Any:
-    """Read a ``.pth`` file with ``weights_only=True``, on the CPU.
-
-    Raises:
-        InputError: Missing, unreadable, or holding more than tensors and plain containers.
-    """
-    if not path.is_file():
-        raise InputError(f"there is no checkpoint {path}")
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise InputError(
-            f"{path} holds more than tensors and is not loaded, because reading it could run code; "
-            "ask its authors for a plain state dict"
-        ) from error
-    except (OSError, RuntimeError, ValueError, EOFError, KeyError) as error:
-        raise InputError(f"{path} is not a readable torch checkpoint") from error
 
 
 def convert_checkpoint(
@@ -60,7 +38,7 @@ def convert_checkpoint(
         raise InputError(f"method '{method}' has no checkpoint to convert: it learns nothing")
     if target.suffix != ".safetensors":
         raise InputError(f"the output {target} has to end in .safetensors")
-    checkpoint = read_checkpoint(source)
+    checkpoint = read_tensors(source)
     try:
         tensors = load_object(spec.converter)(checkpoint)
     except InputError as error:

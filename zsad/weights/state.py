@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from zsad.backbones.tensors import levels, state_in, unprefixed
 from zsad.errors import InputError
 
 
@@ -139,20 +140,33 @@ def reading(checkpoint: Any, method: str, entry: str | None = None) -> Iterator[
     """Read a checkpoint; at the end whatever nobody has taken or left out is refused.
 
     Args:
-        checkpoint: What ``torch.load(..., weights_only=True)`` gave.
+        checkpoint: What :func:`zsad.backbones.tensors.read_tensors` gave. The state dict may lie a few levels
+            deep, under a whole model's names (``ENTRY.NAME``), or with DataParallel's prefixes.
         method: Whose checkpoint it should be, for messages.
         entry: The entry that holds the state dict, or None where the checkpoint is one.
 
     Raises:
         InputError: Not a checkpoint of the method.
     """
-    state = checkpoint
-    if entry is not None:
-        state = checkpoint.get(entry) if isinstance(checkpoint, Mapping) else None
-    if not isinstance(state, Mapping):
+    state = state_in(checkpoint) if entry is None else _entry(checkpoint, entry)
+    if state is None:
         if entry is None:
             raise InputError(f"it is no state dict, as {method}'s checkpoints are")
         raise InputError(f"it has no entry '{entry}', which {method}'s checkpoints have")
     reader = StateReader(state, method)
     yield reader
     reader.finish()
+
+
+def _entry(checkpoint: Any, entry: str) -> Mapping[str, Any] | None:
+    """Return an entry's state dict, wherever it lies; the outermost one counts."""
+    for level in levels(checkpoint):
+        if isinstance(level.get(entry), Mapping):
+            return unprefixed(level[entry])
+        names = unprefixed(level)
+        own = {
+            str(k).removeprefix(f"{entry}."): v for k, v in names.items() if str(k).startswith(f"{entry}.")
+        }
+        if own:
+            return own
+    return None

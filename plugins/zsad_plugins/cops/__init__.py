@@ -42,10 +42,11 @@ def zsad_losses() -> Iterator[LossSpec]:
     """Yield the losses of prototypes and VAE."""
     # fmt: off
     yield LossSpec("cops-centre", ".losses:centre", "distances of patches to prototypes of their state")
-    yield LossSpec("cops-kl", ".losses:kl", "KL divergence of the posterior of class tokens from N(0, I)")
+    yield LossSpec("cops-kl", ".losses:kl", "KL divergence of the posterior of class tokens from N(0, I)",
+                   masks=False)
     yield LossSpec("cops-reconstruction", ".losses:reconstruction",
                    "squared difference between image features and decoded class biases",
-                   options=".options:ReconstructionOptions")
+                   options=".options:ReconstructionOptions", masks=False)
     # fmt: on
 
 

@@ -78,9 +78,9 @@ class ScorerOptions(Options):
 class BlurOptions(Options):
     """Options of ``filo.blur``."""
 
-    size: int = Field(3, ge=1)
+    size: int = Field(3, ge=1, le=1001)
     """Side of the kernel in pixels, odd."""
-    sigma: float = Field(4.0, gt=0)
+    sigma: float = Field(4.0, gt=0, le=1000)
     """Standard deviation in pixels."""
 
 

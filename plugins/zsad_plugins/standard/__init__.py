@@ -49,6 +49,6 @@ def zsad_losses() -> Iterator[LossSpec]:
     yield LossSpec("dice", ".losses:dice_maps", "dice loss of every score set's map, of one state or both",
                    options=".options:DiceOptions")
     yield LossSpec("image", ".losses:image_cross_entropy", "cross entropy of the image scores",
-                   options=".options:ImageLossOptions")
-    yield LossSpec("image-focal", ".losses:image_focal", "focal loss of the image scores")
+                   options=".options:ImageLossOptions", masks=False)
+    yield LossSpec("image-focal", ".losses:image_focal", "focal loss of the image scores", masks=False)
     # fmt: on

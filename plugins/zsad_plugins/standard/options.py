@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from zsad.plugin.options import Options
 from zsad.recipe.profiles import Depth, DepthValue
+
+
+Sentence = Annotated[str, Field(pattern=r"\S")]
+"""A sentence of at least one word."""
 
 
 class SelfAttentionOptions(Options):
@@ -26,9 +30,9 @@ class TemplatesOptions(Options):
     """Resource with ``normal`` and ``abnormal`` states and ``templates``; ``{}`` marks the object."""
     normalize_each: bool = True
     """Normalise every sentence's feature before the mean over a state's sentences."""
-    normal_prompts: tuple[str, ...] = ()
+    normal_prompts: tuple[Sentence, ...] = ()
     """Own sentences for the normal state, instead of the states in templates."""
-    abnormal_prompts: tuple[str, ...] = ()
+    abnormal_prompts: tuple[Sentence, ...] = ()
     """Own sentences for the abnormal state, instead of the states in templates."""
 
 
@@ -58,7 +62,7 @@ class FuseOptions(Options):
 class GaussianOptions(Options):
     """Options of ``standard.gaussian``."""
 
-    sigma: float = Field(4.0, gt=0)
+    sigma: float = Field(4.0, gt=0, le=1000)
     """Standard deviation in pixels."""
 
 

@@ -29,6 +29,7 @@ from zsad.backbones.block import Block
 from zsad.backbones.card import TowerName, TrainedOn
 from zsad.backbones.chance import seeded
 from zsad.backbones.clip import ClipBackbone, state_digest
+from zsad.backbones.downloads import check_download
 from zsad.errors import InputError
 from zsad.files import atomic_write, write_text
 from zsad.weights.adapter.card import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE, AdapterCard, read_adapter_card
@@ -167,6 +168,7 @@ def load_adapter(backbone: ClipBackbone, folder: Path) -> ClipBackbone:
         )
     _check_config(folder, card.options)
     path = folder / WEIGHTS_FILE
+    check_download(path, "a readable safetensors file")
     try:
         stored = load_file(path)
     except (SafetensorError, OSError) as error:
