@@ -160,7 +160,9 @@ def _notices(dataset: Dataset) -> list[str]:
         notices.append("no normal images: image metrics will be undefined")
     if dataset.maskless:
         count = len(dataset.maskless)
-        notices.append(f"{count} anomalous images have no mask: pixel metrics will leave them out")
+        notices.append(
+            f"{count} anomalous images have no mask: pixel metrics of their classes will be undefined"
+        )
     return notices
 
 
