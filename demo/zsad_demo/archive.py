@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from zsad.data.images import SUFFIXES
+from zsad.data.left_out import LeftOut
+from zsad.data.names import no_member
+from zsad.data.outputs import PREDICTIONS, WRITTEN, named_outputs
 from zsad.errors import InputError
 from zsad_demo.uploads import shown_name
 
@@ -19,6 +21,7 @@ _ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst"
 _ENCRYPTED = 0x1
 _DRIVE = re.compile("[A-Za-z]:")
 _CHUNK = 1 << 16
+_RECORD = 1 << 20
 _MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EMFILE)
 
 
@@ -54,11 +57,23 @@ class Unpacked:
     reason: str = ""
 
 
-def unpack(archive: Path, name: str, folder: Path, limits: Limits) -> list[Unpacked]:
+@dataclass(frozen=True)
+class Contents:
+    """What an archive holds; every entry but folders is in one of the two.
+
+    Attributes:
+        images: Images, and archives that may hold some.
+        left_out: All else, by the rule that holds for folders of images, too.
+    """
+
+    images: list[Unpacked]
+    left_out: tuple[LeftOut, ...]
+
+
+def unpack(archive: Path, name: str, folder: Path, limits: Limits) -> Contents:
     """Write the images of a zip archive into a folder, numbered: no name of the archive becomes a path.
 
-    Folders and files that are no images are passed over; what looks like an attack or cannot be read is left
-    out with its reason.
+    What looks like an attack or cannot be read is named among the images, with its reason.
 
     Args:
         archive: The file.
@@ -71,7 +86,8 @@ def unpack(archive: Path, name: str, folder: Path, limits: Limits) -> list[Unpac
     """
     try:
         with archive.open("rb") as stream, zipfile.ZipFile(_Sparing(stream, limits.list_bytes)) as opened:
-            return list(_images(opened, name, folder, limits))
+            wanted, left_out = _sorted(opened)
+            return Contents(list(_images(opened, wanted, name, folder, limits)), left_out)
     except InputError:
         raise
     except _TooLarge:
@@ -83,8 +99,44 @@ def unpack(archive: Path, name: str, folder: Path, limits: Limits) -> list[Unpac
         raise InputError(f"cannot read '{name}': it is no zip archive, or a damaged one") from error
 
 
-def _images(opened: zipfile.ZipFile, name: str, folder: Path, limits: Limits) -> Iterator[Unpacked]:
-    entries = [entry for entry in opened.infolist() if not entry.is_dir() and _wanted(entry.filename)]
+def _sorted(opened: zipfile.ZipFile) -> tuple[list[zipfile.ZipInfo], tuple[LeftOut, ...]]:
+    """Return the entries to look at, and the others with the reasons."""
+    files = [entry for entry in opened.infolist() if not entry.is_dir()]
+    ours = {path for entry in files for path in _outputs(opened, entry)}
+    wanted, left_out = [], []
+    for entry in files:
+        path = _path(entry)
+        reason = no_member(path) or (WRITTEN if path in ours else "")
+        if reason and path.suffix.lower() not in _ARCHIVES:
+            left_out.append(LeftOut(Path(shown_name(entry.filename)), reason))
+        else:
+            wanted.append(entry)
+    return wanted, tuple(left_out)
+
+
+def _outputs(opened: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Iterator[PurePosixPath]:
+    """Yield the entries that the record of a prediction names as zsad's own."""
+    path = _path(entry)
+    if path.name in PREDICTIONS and not entry.flag_bits & _ENCRYPTED:
+        for written in named_outputs(lambda: _start(opened, entry)):
+            yield path.with_name(written)
+
+
+def _start(opened: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    """Return a record; one that is damaged or too long to be of a few images names nothing."""
+    try:
+        with opened.open(entry) as source:
+            found = source.read(_RECORD + 1)
+    except Exception as error:
+        if _is_ours(error):
+            raise
+        return b""
+    return found if len(found) <= _RECORD else b""
+
+
+def _images(
+    opened: zipfile.ZipFile, entries: list[zipfile.ZipInfo], name: str, folder: Path, limits: Limits
+) -> Iterator[Unpacked]:
     if len(entries) > limits.files:
         raise InputError(f"'{name}' holds {len(entries)} files; at most {limits.files} are taken at once")
     if sum(entry.file_size for entry in entries) > limits.total_bytes:
@@ -154,17 +206,13 @@ def _write(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, limit:
     return written
 
 
-def _wanted(filename: str) -> bool:
-    """Whether an entry is an image, or something that its sender may have meant as images."""
-    path = PurePosixPath(filename.replace("\\", "/"))
-    if path.name.startswith(".") or "__MACOSX" in path.parts:
-        return False
-    return path.suffix.lower() in (*SUFFIXES, *_ARCHIVES)
+def _path(entry: zipfile.ZipInfo) -> PurePosixPath:
+    return PurePosixPath(entry.filename.replace("\\", "/"))
 
 
 def _refusal(entry: zipfile.ZipInfo) -> str:
     """Return why an entry is not taken, or an empty string."""
-    path = PurePosixPath(entry.filename.replace("\\", "/"))
+    path = _path(entry)
     if path.is_absolute() or ".." in path.parts or _DRIVE.match(entry.filename):
         return "its path leads out of the archive"
     if stat.S_ISLNK(entry.external_attr >> 16):

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from zsad.data.left_out import left_out_words
 from zsad.detect.provenance import DetectorInfo
 from zsad.errors import InputError
 from zsad.files import write_text
@@ -138,6 +139,7 @@ def _collect(uploads: Sequence[Upload], folder: Path) -> tuple[list[Upload], lis
     """Return the images of all uploads, and the reasons for those left out."""
     images: list[Upload] = []
     failed: list[tuple[str, str]] = []
+    no_images: list[tuple[str, str]] = []
     left = LIMITS.total_bytes
     for number, upload in enumerate(uploads):
         if not upload.name.lower().endswith(".zip"):
@@ -145,7 +147,10 @@ def _collect(uploads: Sequence[Upload], folder: Path) -> tuple[list[Upload], lis
             continue
         inside = folder / str(number)
         inside.mkdir()
-        for entry in unpack(upload.path, upload.name, inside, replace(LIMITS, total_bytes=left)):
+        contents = unpack(upload.path, upload.name, inside, replace(LIMITS, total_bytes=left))
+        if contents.left_out:
+            no_images.append((upload.name, left_out_words(contents.left_out)))
+        for entry in contents.images:
             if entry.path is None:
                 failed.append((entry.name, entry.reason))
             else:
@@ -156,8 +161,10 @@ def _collect(uploads: Sequence[Upload], folder: Path) -> tuple[list[Upload], lis
     if len(images) + len(failed) > LIMITS.files:
         raise InputError(f"more than {LIMITS.files} images were given; send fewer at once")
     if not images and not failed:
-        raise InputError(f"there is no image in {', '.join(upload.name for upload in uploads)}")
-    return images, failed
+        names = ", ".join(upload.name for upload in uploads)
+        rest = "".join(f"; {words}" for _, words in no_images)
+        raise InputError(f"there is no image in {names}{rest}")
+    return images, failed + no_images
 
 
 def _read(images: Sequence[Upload], batch: Batch, small: dict[str, Picture]) -> Iterator[tuple[str, Picture]]:

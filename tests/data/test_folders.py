@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,9 @@ from hypothesis import strategies as st
 
 from zsad.data.folders import (
     MASK_ENDINGS,
-    file_inside,
+    images_beside,
     images_in,
+    named,
     pair_masks,
     require_folder,
     require_masks,
@@ -81,7 +83,9 @@ def test_listing(tmp_path) -> None:
         (tmp_path / name).touch()
     for name in ("b", "a", ".git", "x.png"):
         (tmp_path / name).mkdir()
-    assert [path.name for path in images_in(tmp_path)] == ["9.jpg", "10.PNG"]
+    (tmp_path / "b" / "7.JFIF").touch()
+    assert [path.name for path in images_beside(tmp_path)] == ["9.jpg", "10.PNG"]
+    assert [path.name for path in images_in(tmp_path)] == ["9.jpg", "10.PNG", "7.JFIF"]
     assert [path.name for path in subfolders(tmp_path)] == ["a", "b", "x.png"]
     with pytest.raises(InputError, match="cannot read"):
         images_in(tmp_path / "none")
@@ -104,20 +108,43 @@ def test_require_folder(tmp_path, monkeypatch) -> None:
         require_folder(tmp_path / "none")
 
 
-@pytest.mark.parametrize("text", ["a.png", "./a.png", "x/../a.png", "..a.png"])
-def test_file_inside(tmp_path, text) -> None:
-    (tmp_path / "a.png").touch()
-    (tmp_path / "..a.png").touch()
-    assert file_inside(tmp_path, text, "here") == tmp_path / Path(text).name
+@pytest.mark.parametrize(("of_image", "of_mask"), [("NFD", "NFC"), ("NFC", "NFD")])
+def test_masks_are_paired_whatever_the_form_of_accents(of_image, of_mask) -> None:
+    image = Path("i") / unicodedata.normalize(of_image, "fêlé.png")
+    mask = Path("m") / unicodedata.normalize(of_mask, "fêlé_mask.png")
+    assert image.stem + "_mask" != mask.stem
+    assert pair_masks([image], [mask]) == {image: mask}
 
 
-@pytest.mark.parametrize("text", ["../a.png", "x/../../a.png", "/a.png", ".."])
-def test_file_outside(tmp_path, text) -> None:
-    with pytest.raises(InputError, match=r"here: '.*' leads out of folder"):
-        file_inside(tmp_path / "inner", text, "here")
+def test_the_very_name_wins_over_the_form_of_accents() -> None:
+    images = [Path("i") / unicodedata.normalize(form, "é.png") for form in ("NFC", "NFD")]
+    masks = [Path("m") / image.name for image in images]
+    assert pair_masks(images, masks) == dict(zip(images, masks, strict=True))
 
 
-@pytest.mark.parametrize("text", ["none.png", "", ".", "a\0b", "x" * 5000])
-def test_no_file(tmp_path, text) -> None:
-    with pytest.raises(InputError, match="here: no file"):
-        file_inside(tmp_path, text, "here")
+def test_nested_masks_of_one_stem_are_told_apart_by_their_folders() -> None:
+    images = [Path("i/a/0.png"), Path("i/b/0.png"), Path("i/1.png")]
+    masks = [Path("m/b/0.png"), Path("m/a/0_mask.png"), Path("m/deep/1.png")]
+    expected = {images[1]: masks[0], images[0]: masks[1], images[2]: masks[2]}
+    assert pair_masks(images, masks, (Path("i"), Path("m"))) == expected
+    with pytest.raises(InputError, match="could be of"):
+        pair_masks(images, masks)
+    with pytest.raises(InputError, match="could be of"):
+        pair_masks(images, [Path("m/0.png")], (Path("i"), Path("m")))
+
+
+def test_folders_of_systems_and_of_zsad_are_no_folders_of_a_set(tmp_path) -> None:
+    for name in ("__MACOSX", "@eaDir", ".git", "b", "cells"):
+        (tmp_path / name).mkdir()
+    assert [path.name for path in subfolders(tmp_path)] == ["b", "cells"]
+    (tmp_path / "run.json").write_text('{"cells": [], "methods": {}, "environment": {}}')
+    assert [path.name for path in subfolders(tmp_path)] == ["b"]
+
+
+def test_named_folders(tmp_path) -> None:
+    (tmp_path / "Test").mkdir()
+    assert named(tmp_path, "test") == tmp_path / "Test"
+    (tmp_path / "test").mkdir()
+    assert named(tmp_path, "test") == tmp_path / "test"
+    assert named(tmp_path, "train") == tmp_path / "train"
+    assert named(tmp_path / "none", "test") == tmp_path / "none" / "test"

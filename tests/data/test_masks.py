@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,7 +13,7 @@ from PIL import Image
 
 from tests.data.resampling import as_published
 from zsad.data.dataset import DatasetImage
-from zsad.data.masks import MASK_RULE, mask_of, read_mask, resize_mask
+from zsad.data.masks import MASK_RULE, faint_words, mask_of, read_levels, read_mask, resize_mask
 from zsad.errors import InputError
 
 MASK = np.zeros((5, 7), bool)
@@ -98,6 +100,38 @@ def test_grey_rule(tmp_path_factory, values) -> None:
     Image.fromarray(values).save(path)
     expected = values > 127 if values.max() > 127 else values > 0
     np.testing.assert_array_equal(read_mask(path), expected)
+
+
+@given(arrays(np.uint8, (4, 5)))
+def test_what_everything_above_zero_would_mark(tmp_path_factory, values) -> None:
+    path = tmp_path_factory.mktemp("m") / "m.png"
+    Image.fromarray(values).save(path)
+    levels = read_levels(path)
+    assert levels.mask.sum() + levels.faint == (values > 0).sum()
+    assert levels.numbers == (0 < values.max() <= 127)
+    np.testing.assert_array_equal(levels.mask, read_mask(path))
+
+
+def test_levels_of_a_mask(tmp_path) -> None:
+    values = np.zeros((6, 6), np.uint8)
+    values[:2], values[2:5] = 255, 100
+    Image.fromarray(values).save(tmp_path / "m.png")
+    levels = read_levels(tmp_path / "m.png")
+    assert (levels.mask.sum(), levels.faint, levels.numbers) == (12, 18, False)
+    assert "12 pixels are marked, and 30 would be if everything above 0 was" in faint_words(1, 12, 18)
+    for one in (1, 255):
+        Image.fromarray(np.minimum(values, 1) * np.uint8(one)).save(tmp_path / "n.png")
+        levels = read_levels(tmp_path / "n.png")
+        assert (levels.mask.sum(), levels.faint, levels.numbers) == (30, 0, one == 1)
+    Image.fromarray(np.zeros((6, 6), np.uint8)).save(tmp_path / "n.png")
+    levels = read_levels(tmp_path / "n.png")
+    assert (levels.mask.sum(), levels.faint, levels.numbers) == (0, 0, False)
+
+
+def test_a_pipe_is_no_mask(tmp_path) -> None:
+    os.mkfifo(tmp_path / "m.png")
+    with pytest.raises(InputError, match=r"cannot read mask '.*m\.png': it is not a regular file"):
+        read_mask(tmp_path / "m.png")
 
 
 def test_size_mismatch(tmp_path) -> None:

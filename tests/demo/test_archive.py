@@ -47,8 +47,14 @@ def test_images_are_written_under_numbers_and_named_for_people(tmp_path: Path, f
         tmp_path / "a.zip",
         {"b/x.png": png(), "a.JPG": png(), "notes.txt": b"no", "__MACOSX/._a.png": b"no", ".h.png": b"no"},
     )
-    found = unpack(archive, "a.zip", folder, Limits())
+    contents = unpack(archive, "a.zip", folder, Limits())
+    found = contents.images
     assert [entry.name for entry in found] == ["b/x.png", "a.JPG"]
+    assert [(str(entry.path), entry.reason) for entry in contents.left_out] == [
+        ("notes.txt", ".txt is no image"),
+        ("__MACOSX/._a.png", "left behind by a system"),
+        (".h.png", "hidden"),
+    ]
     assert sorted(path.name for path in folder.iterdir()) == ["00000", "00001"]
     assert found[0].path and found[0].path.read_bytes() == png()
 
@@ -56,7 +62,7 @@ def test_images_are_written_under_numbers_and_named_for_people(tmp_path: Path, f
 def test_paths_that_lead_out_are_left_out(tmp_path: Path, folder: Path) -> None:
     names = ["../evil.png", "/etc/evil.png", "a/../../evil.png", "C:\\evil.png", "..\\evil.png"]
     archive = packed(tmp_path / "a.zip", dict.fromkeys(names, png()) | {"ok.png": png()})
-    found = unpack(archive, "a.zip", folder, Limits())
+    found = unpack(archive, "a.zip", folder, Limits()).images
     assert [entry.reason for entry in found] == ["its path leads out of the archive"] * 5 + [""]
     assert files_outside(tmp_path, folder, archive) == []
     assert len(list(folder.iterdir())) == 1
@@ -67,7 +73,7 @@ def test_links_are_left_out(tmp_path: Path, folder: Path) -> None:
     link.create_system, link.external_attr = 3, 0o120777 << 16
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr(link, "/etc/passwd")
-    (entry,) = unpack(tmp_path / "a.zip", "a.zip", folder, Limits())
+    (entry,) = unpack(tmp_path / "a.zip", "a.zip", folder, Limits()).images
     assert entry.reason == "it is a link"
     assert list(folder.iterdir()) == []
 
@@ -75,7 +81,7 @@ def test_links_are_left_out(tmp_path: Path, folder: Path) -> None:
 def test_archives_inside_are_not_opened(tmp_path: Path, folder: Path) -> None:
     inner = packed(tmp_path / "inner.zip", {"x.png": png()}).read_bytes()
     archive = packed(tmp_path / "a.zip", {"inner.zip": inner})
-    (entry,) = unpack(archive, "a.zip", folder, Limits())
+    (entry,) = unpack(archive, "a.zip", folder, Limits()).images
     assert entry.reason == "it is an archive inside an archive"
 
 
@@ -85,7 +91,7 @@ def test_encrypted_entries_are_left_out(tmp_path: Path, folder: Path) -> None:
     for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):  # the flag bits of both headers
         data[data.index(signature) + offset] |= 1
     archive.write_bytes(data)
-    (entry,) = unpack(archive, "a.zip", folder, Limits())
+    (entry,) = unpack(archive, "a.zip", folder, Limits()).images
     assert entry.reason == "it is encrypted"
 
 
@@ -102,14 +108,14 @@ def test_a_bomb_that_lies_about_its_size_is_cut_off(tmp_path: Path, folder: Path
     data = archive.read_bytes()
     place = data.index(b"PK\x01\x02")
     archive.write_bytes(data[: place + 24] + struct.pack("<I", 10) + data[place + 28 :])
-    (entry,) = unpack(archive, "liar.zip", folder, Limits(file_bytes=1_000_000))
+    (entry,) = unpack(archive, "liar.zip", folder, Limits(file_bytes=1_000_000)).images
     assert entry.path is None
     assert sum(path.stat().st_size for path in folder.iterdir()) == 0
 
 
 def test_one_large_entry_is_left_out_and_the_rest_is_taken(tmp_path: Path, folder: Path) -> None:
     archive = packed(tmp_path / "a.zip", {"big.png": bytes(2_000_000), "ok.png": png()})
-    big, ok = unpack(archive, "a.zip", folder, Limits(file_bytes=1_000_000))
+    big, ok = unpack(archive, "a.zip", folder, Limits(file_bytes=1_000_000)).images
     assert (big.reason, ok.reason) == ("unpacks to more than 1 MB", "")
     assert [path.name for path in folder.iterdir()] == ["00001"]
 
@@ -125,7 +131,7 @@ def test_what_is_no_archive_is_refused_or_empty(tmp_path: Path, folder: Path, da
     path = tmp_path / "a.zip"
     path.write_bytes(data)
     try:
-        assert unpack(path, "a.zip", folder, Limits()) == []
+        assert unpack(path, "a.zip", folder, Limits()).images == []
     except InputError as error:
         assert "it is no zip archive, or a damaged one" in str(error)
 
@@ -141,7 +147,7 @@ def test_damaged_archives_never_do_more_than_a_sentence(tmp_path: Path, folder: 
         path.write_bytes(data[: rng.integers(1, len(data))] if number % 2 else data)
         own.mkdir()
         try:
-            for entry in unpack(path, "a.zip", own, Limits()):
+            for entry in unpack(path, "a.zip", own, Limits()).images:
                 assert entry.path is None or entry.path.parent == own
         except InputError as error:
             assert "'a.zip'" in str(error)
@@ -164,7 +170,7 @@ def test_a_list_of_a_million_entries_is_refused_before_it_is_read(tmp_path: Path
 
 def test_long_and_odd_names_are_shown_on_one_short_line(tmp_path: Path, folder: Path) -> None:
     archive = packed(tmp_path / "a.zip", {"a\n\u202eb.png": png(), "x" * 5000 + ".png": png()})
-    odd, long = (entry.name for entry in unpack(archive, "a.zip", folder, Limits()))
+    odd, long = (entry.name for entry in unpack(archive, "a.zip", folder, Limits()).images)
     assert odd == "a\ufffd\ufffdb.png"
     assert len(long) == 200
     assert long.endswith("xx.png")
@@ -172,5 +178,5 @@ def test_long_and_odd_names_are_shown_on_one_short_line(tmp_path: Path, folder: 
 
 def test_a_name_with_a_time_is_taken(tmp_path: Path, folder: Path) -> None:
     archive = packed(tmp_path / "a.zip", {"line 3/2024-05-01T10:30:00.png": png()})
-    (found,) = unpack(archive, "a.zip", folder, Limits())
+    (found,) = unpack(archive, "a.zip", folder, Limits()).images
     assert (found.name, found.reason) == ("line 3/2024-05-01T10:30:00.png", "")

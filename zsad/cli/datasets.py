@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -10,7 +11,9 @@ import typer
 from zsad.cli.groups import list_group
 from zsad.cli.output import JsonOption, print_fields, print_json, print_message, print_table, progress
 from zsad.data.dataset import Dataset
-from zsad.data.inspection import Problem, count_classes, find_problems
+from zsad.data.inspection import Inspected, Problem, count_classes, inspect_image
+from zsad.data.left_out import left_out_words
+from zsad.data.masks import faint_words
 from zsad.data.spec import FORM, needs_path, open_dataset
 from zsad.errors import InputError
 from zsad.plugin.host import get_host
@@ -62,18 +65,20 @@ def info(
 @app.command("check")
 def check(
     spec: Annotated[str, typer.Argument(metavar="SPEC", help=f"{FORM}, or samples.")],
+    names: Annotated[bool, typer.Option("--names", help="Name every file that is left out.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Open every file of a dataset and report what is wrong; exit code 1 if anything is."""
     dataset = open_dataset(spec, get_host())
     images = [*dataset.images, *dataset.normal_train_images]
-    problems = [
-        problem for image in progress(images, len(images), "images") for problem in find_problems(image)
-    ]
+    seen = [inspect_image(image) for image in progress(images, len(images), "images")]
+    problems = [problem for inspected in seen for problem in inspected.problems]
     if as_json:
-        print_json(_report(dataset, problems))
+        print_json(_report(dataset, problems) | {"mask_levels": _levels(seen)})
     else:
         _print(dataset, problems)
+        _print_levels(_levels(seen))
+        _print_left_out(dataset, names)
     if problems:
         raise typer.Exit(1)
 
@@ -90,6 +95,7 @@ def _report(dataset: Dataset, problems: list[Problem]) -> dict[str, Any]:
         "has_masks": dataset.has_masks,
         "anomalous_without_mask": len(dataset.maskless),
         "classes": count_classes(dataset),
+        "left_out": dataset.left_out,
         "problems": problems,
     }
 
@@ -116,6 +122,37 @@ def _print(dataset: Dataset, problems: list[Problem]) -> None:
         print_message(notice)
 
 
+def _levels(seen: Sequence[Inspected]) -> dict[str, int]:
+    """Return how many masks other rules would read differently, and by how much."""
+    faint = [inspected for inspected in seen if inspected.faint]
+    marked = sum(inspected.marked for inspected in faint)
+    return {
+        "of_numbers": sum(inspected.numbers for inspected in seen),
+        "faint": len(faint),
+        "marked_pixels": marked,
+        "pixels_above_zero": marked + sum(inspected.faint for inspected in faint),
+    }
+
+
+def _print_levels(levels: Mapping[str, int]) -> None:
+    if count := levels["of_numbers"]:
+        print_message(
+            f"masks of {count} images have no value above half of white: they are read as class numbers, and "
+            "everything above 0 is marked"
+        )
+    if count := levels["faint"]:
+        marked = levels["marked_pixels"]
+        print_message(faint_words(count, marked, levels["pixels_above_zero"] - marked))
+
+
+def _print_left_out(dataset: Dataset, names: bool) -> None:
+    if not dataset.left_out:
+        return
+    print_message(left_out_words(dataset.left_out) + ("" if names else "; --names says which"))
+    for entry in dataset.left_out if names else ():
+        print_message(f"left out: {entry.path}, {entry.reason}")
+
+
 def _notices(dataset: Dataset) -> list[str]:
     """Return what is no mistake, but leaves figures undefined."""
     notices = []
@@ -123,7 +160,9 @@ def _notices(dataset: Dataset) -> list[str]:
         notices.append("no normal images: image metrics will be undefined")
     if dataset.maskless:
         count = len(dataset.maskless)
-        notices.append(f"{count} anomalous images have no mask: pixel metrics will leave them out")
+        notices.append(
+            f"{count} anomalous images have no mask: pixel metrics of their classes will be undefined"
+        )
     return notices
 
 

@@ -24,6 +24,8 @@ from zsad.cli.common import (
     method_weights,
 )
 from zsad.cli.output import JsonOption, ProgressLine, print_json, print_message, print_table
+from zsad.data.left_out import left_out_words
+from zsad.data.masks import faint_words
 from zsad.errors import ZsadError
 from zsad.recipe.settings import Settings
 
@@ -120,10 +122,14 @@ def run_with_progress(request: EvaluationRequest, noted: Mapping[str, Any] | Non
     from zsad.evaluation.evaluate import Reports, evaluate
 
     told: set[str] = set()
+    faint: dict[Path, tuple[int, int]] = {}
     plans: list[Plan] = []
 
     def planned(plan: Plan) -> None:
         plans.append(plan)
+        for dataset in {cell.dataset.name: cell.dataset for cell in plan.cells}.values():
+            if dataset.left_out:
+                progress.note(f"{dataset.name}: {left_out_words(dataset.left_out)}")
         progress.note(
             f"{len(plan.cells)} cells, {plan.passes} image passes (one method at a time would take "
             f"{plan.separate_passes})"
@@ -132,6 +138,7 @@ def run_with_progress(request: EvaluationRequest, noted: Mapping[str, Any] | Non
 
     def show(step: Progress) -> None:
         progress.show(step.images)
+        faint.update(step.faint)
         if step.resumed:
             progress.note(f"{len(step.cells)} of {len(plans[0].cells)} cells were finished already")
         for failure in (failure for cell in step.cells for failure in cell.failed):
@@ -140,7 +147,11 @@ def run_with_progress(request: EvaluationRequest, noted: Mapping[str, Any] | Non
                 progress.note(f"error: {failure.error}")
 
     with ProgressLine(1, "images") as progress:
-        return evaluate(request, reports=Reports(planned, show), noted=noted)
+        found = evaluate(request, reports=Reports(planned, show), noted=noted)
+        if faint:
+            marked, unmarked = map(sum, zip(*faint.values(), strict=True))
+            progress.note(faint_words(len(faint), marked, unmarked))
+        return found
 
 
 def check_all_read(cells: Sequence[CellResult], evaluation: Evaluation) -> None:

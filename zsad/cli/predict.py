@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 def predict(
     images: Annotated[
-        list[Path], typer.Argument(help="Images, or folders of images.", metavar="IMAGE|FOLDER...")
+        list[str], typer.Argument(help="Images, or folders of images.", metavar="IMAGE|FOLDER...")
     ],
     method: MethodOption,
     backbone: BackboneOption = None,
@@ -66,7 +66,8 @@ def predict(
     as_json: JsonOption = False,
 ) -> None:
     """Score images and show where they look wrong."""
-    from zsad.data.images import find_images
+    from zsad.data.left_out import left_out_words
+    from zsad.data.walk import find_images
     from zsad.detect.request import DetectorRequest
     from zsad.files import check_writable, write_json
     from zsad.plugin.host import get_host
@@ -90,7 +91,8 @@ def predict(
         untrained=untrained,
     )
     request.check(host)
-    paths = find_images(images)
+    found = find_images(images, out)
+    paths = found.images
     # Refused before seconds go into a backbone: a folder that cannot be written to.
     check_writable(out)
     from zsad.detect.loading import load
@@ -100,6 +102,8 @@ def predict(
     print_message(describe(detector))
     if class_name != "object" and not detector.uses_noun:
         print_message(f"--class-name {class_name} changes nothing: method '{method}' reads no object noun")
+    if found.left_out:
+        print_message(left_out_words(found.left_out))
     done: list[dict[str, Any]] = []
     failed: list[dict[str, str]] = []
     names = OutputNames(out)

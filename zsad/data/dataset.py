@@ -10,7 +10,10 @@ from functools import cached_property
 from pathlib import Path
 
 from zsad.data.fingerprint import manifest_hash
+from zsad.data.left_out import LeftOut, left_out_words
+from zsad.data.names import printable
 from zsad.data.order import natural_key
+from zsad.data.walk import unused, walk
 from zsad.errors import InputError, nearest
 
 
@@ -44,12 +47,14 @@ class Dataset:
         root: Folder that all files belong to; hashes use paths relative to it.
         images: The test images, by class and then by path in natural order.
         normal_train_images: Normal images of the dataset's training part; later used as references.
+        left_out: What lies in its folder and is not part of it, with the reasons.
     """
 
     name: str
     root: Path
     images: tuple[DatasetImage, ...]
     normal_train_images: tuple[DatasetImage, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what would make every figure wrong.
@@ -72,7 +77,27 @@ class Dataset:
         Raises:
             InputError: As the constructor.
         """
-        return cls(folder_name(root), root, _ordered(root, images), _ordered(root, normal_train_images))
+        name, found = folder_name(root), _ordered(images)
+        if not found:
+            raise _empty(name, root, left_out_words(walk(root, patient=True).left_out))
+        return cls(name, root, found, _ordered(normal_train_images))
+
+    def with_the_rest(self, layout: str, lists: Iterable[Path] = (), *, patient: bool = False) -> Dataset:
+        """Return the dataset with everything else that lies in its folder as left out.
+
+        Args:
+            layout: The layout that it was read as.
+            lists: The files that say what belongs to it; they are neither taken nor left out.
+            patient: Leave out a folder that cannot be read, where it would be refused.
+
+        Raises:
+            InputError: A folder cannot be read.
+        """
+        everything = [*self.images, *self.normal_train_images]
+        masks = [image.mask for image in everything if image.mask is not None]
+        used = [*(image.image for image in everything), *masks, *lists]
+        reason = f"no place for it in the layout '{layout}'" if not lists else "not in the list"
+        return replace(self, left_out=unused(self.root, used, reason, patient=patient))
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
@@ -125,16 +150,20 @@ class Dataset:
 
 def folder_name(folder: Path) -> str:
     """Return a folder's name, also where the path ends in ``.`` or ``..``."""
-    return Path(os.path.abspath(folder)).name or "dataset"
+    return printable(Path(os.path.abspath(folder)).name) or "dataset"
 
 
-def _ordered(root: Path, images: Iterable[DatasetImage]) -> tuple[DatasetImage, ...]:
+def _ordered(images: Iterable[DatasetImage]) -> tuple[DatasetImage, ...]:
     return tuple(sorted(images, key=lambda i: (natural_key(i.class_name), natural_key(str(i.image)))))
 
 
 def _refuse_empty(dataset: Dataset) -> None:
     if not dataset.images:
-        raise InputError(f"dataset '{dataset.name}' in '{dataset.root}' has no test image")
+        raise _empty(dataset.name, dataset.root)
+
+
+def _empty(name: str, root: Path, rest: str = "") -> InputError:
+    return InputError(f"dataset '{name}' in '{root}' has no test image{f'; {rest}' if rest else ''}")
 
 
 def _refuse_duplicates(dataset: Dataset) -> None:

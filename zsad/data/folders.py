@@ -1,4 +1,4 @@
-"""What readers of dataset layouts share: listing folders, pairing masks, paths written in a file."""
+"""What readers of folders share: listing them, and pairing masks with images."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from zsad.data.images import SUFFIXES
+from zsad.data.names import composed, no_folder, no_image
 from zsad.data.order import natural_key
+from zsad.data.outputs import own_outputs
+from zsad.data.walk import walk
 from zsad.errors import InputError
 
 MASK_ENDINGS = ("_mask", "-mask", "_gt", "-gt", "_label", "-label", "_ground_truth")
@@ -34,39 +36,79 @@ def require_folder(path: Path) -> Path:
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """Return the visible folders in a folder, in natural order."""
-    return [path for path in _visible(folder) if path.is_dir()]
+    """Return the folders in a folder that a walk would enter, in natural order.
+
+    Raises:
+        InputError: If the folder cannot be read.
+    """
+    return [path for path in _entries(folder) if not no_folder(path.name) and path.is_dir()]
 
 
 def images_in(folder: Path) -> list[Path]:
-    """Return the visible image files in a folder, not below it, in natural order."""
-    return [path for path in _visible(folder) if path.name.lower().endswith(SUFFIXES) and path.is_file()]
+    """Return the image files in a folder and in all folders below, in natural order.
+
+    Raises:
+        InputError: If a folder cannot be read.
+    """
+    return list(walk(folder).images)
 
 
-def _visible(folder: Path) -> list[Path]:
+def images_beside(folder: Path) -> list[Path]:
+    """Return the image files in a folder and not below it, in natural order.
+
+    Raises:
+        InputError: If the folder cannot be read.
+    """
+    return [path for path in _entries(folder) if not no_image(path.name) and path.is_file()]
+
+
+def _entries(folder: Path) -> list[Path]:
+    """Return what lies in a folder and was not written by zsad."""
     try:
-        found = [path for path in folder.iterdir() if not path.name.startswith(".")]
+        names = os.listdir(folder)
     except OSError as error:
         raise InputError(f"cannot read '{folder}': {error.strerror or error}") from error
-    return sorted(found, key=lambda path: natural_key(path.name))
+    return [folder / name for name in sorted(set(names) - own_outputs(folder, names), key=natural_key)]
 
 
-def pair_masks(images: Iterable[Path], masks: Iterable[Path]) -> dict[Path, Path]:
+def named(folder: Path, name: str) -> Path:
+    """Return the folder of that name in lower case or with capitals; ``folder / name`` if there is none."""
+    exact = folder / name
+    if exact.is_dir() or not folder.is_dir():
+        return exact
+    return next((path for path in subfolders(folder) if path.name.lower() == name), exact)
+
+
+def pair_masks(
+    images: Iterable[Path], masks: Iterable[Path], bases: tuple[Path, Path] | None = None
+) -> dict[Path, Path]:
     """Return the mask of each image that has one, found by stem and never by order.
 
     A mask belongs to the image with the same stem; if there is none, to the image whose stem it has apart
-    from one of ``MASK_ENDINGS``.
+    from one of ``MASK_ENDINGS``. Accents may be written in one character or in two. Of several such images it
+    belongs to the one that lies in the same folder below ``bases``.
+
+    Args:
+        images: The images.
+        masks: The masks.
+        bases: The folders of all images and of all masks.
 
     Raises:
         InputError: A mask of no image or of several, or two masks of one image.
     """
-    by_stem: dict[str, list[Path]] = {}
+    exact: dict[str, list[Path]] = {}
+    alike: dict[str, list[Path]] = {}
     for image in images:
-        by_stem.setdefault(image.stem, []).append(image)
+        exact.setdefault(image.stem, []).append(image)
+        alike.setdefault(composed(image.stem), []).append(image)
     paired: dict[Path, Path] = {}
     for mask in masks:
         stems = _stems(mask)
-        owners = next((by_stem[stem] for stem in stems if stem in by_stem), [])
+        found = (exact.get(stem) or alike.get(composed(stem)) for stem in stems)
+        owners = next(filter(None, found), [])
+        if len(owners) > 1 and bases is not None:
+            place = _place(mask, bases[1])
+            owners = [image for image in owners if _place(image, bases[0]) == place] or owners
         if len(owners) > 1:
             raise InputError(f"mask '{mask}' could be of '{owners[0]}' or '{owners[1]}': they have one stem")
         if not owners:
@@ -83,6 +125,10 @@ def _stems(mask: Path) -> list[str]:
     return [stem, *(stem[: -len(end)] for end in MASK_ENDINGS if stem.lower().endswith(end))]
 
 
+def _place(file: Path, base: Path) -> str:
+    return composed(file.parent.relative_to(base).as_posix())
+
+
 def require_masks(images: Iterable[Path], paired: Mapping[Path, Path], where: Path) -> None:
     """See that every one of some anomalous images has a mask.
 
@@ -96,27 +142,3 @@ def require_masks(images: Iterable[Path], paired: Mapping[Path, Path], where: Pa
             f"image '{bare[0]}'{more} has no mask in '{where}', where others have one: "
             f"a mask has its image's stem, with or without '{MASK_ENDINGS[0]}'"
         )
-
-
-def file_inside(folder: Path, text: str, where: str) -> Path:
-    """Return the file that a path written in a manifest names.
-
-    Args:
-        folder: The folder that the path is relative to, and must not lead out of.
-        text: The path as written.
-        where: File and line, for the error.
-
-    Raises:
-        InputError: If it is absolute, leads out of the folder, or there is no such file.
-    """
-    relative = os.path.normpath(text)
-    if os.path.isabs(text) or relative.split(os.sep)[0] == os.pardir:
-        raise InputError(f"{where}: '{text}' leads out of folder '{folder}'; write a path relative to it")
-    path = folder / relative
-    try:
-        found = path.is_file()
-    except (OSError, ValueError):  # names that are too long or hold a null byte
-        found = False
-    if not found:
-        raise InputError(f"{where}: no file '{text}' in folder '{folder}'")
-    return path

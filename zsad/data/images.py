@@ -1,23 +1,18 @@
-"""Read image files as RGB, and find them in folders. Torch is not needed here."""
+"""Read image files as RGB. Torch is not needed here."""
 
 from __future__ import annotations
 
 import os
 import stat
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from zsad.data.order import natural_key
 from zsad.errors import InputError
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif")
-"""What counts as an image in a folder, in any mixture of upper and lower case."""
 
 MAX_PIXELS = 200_000_000
 """Larger images are refused before they are decoded: they are more often an attack than a photograph."""
@@ -82,56 +77,6 @@ def read_image(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
         else:
             reason = f"the image is damaged or truncated ({error})"
         raise InputError(f"cannot read '{path}': {reason}") from error
-
-
-def find_images(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[Path]:
-    """List image files: those given, and those in the given folders and all folders below.
-
-    A folder's files come in natural order (``2.png`` before ``10.png``); hidden files and folders are left
-    out, links are followed. A file given by name is taken whatever its suffix. Nothing is listed twice.
-
-    Raises:
-        InputError: If a path does not exist or cannot be read, a folder holds no image, or no path is given.
-    """
-    given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-    if not given:
-        raise InputError("no image was given: name at least one file or folder")
-    found: dict[Path, None] = {}
-    for item in given:
-        path = Path(item)
-        try:
-            is_folder = stat.S_ISDIR(path.stat().st_mode)
-            files = sorted(_walk(path), key=lambda file: _natural(file, path)) if is_folder else [path]
-        except (OSError, ValueError) as error:
-            raise InputError(f"cannot read '{path}': {getattr(error, 'strerror', None) or error}") from error
-        if not files:
-            raise InputError(f"no image in folder '{path}' (looked for {' '.join(SUFFIXES)})")
-        found.update(dict.fromkeys(files))
-    return list(found)
-
-
-def _walk(root: Path) -> Iterator[Path]:
-    """Yield the visible image files below ``root``; an unreadable folder raises OSError."""
-
-    def refuse(error: OSError) -> None:
-        raise error
-
-    visited = set()
-    for folder, subfolders, names in os.walk(root, onerror=refuse, followlinks=True):
-        identity = os.stat(folder)
-        if (identity.st_dev, identity.st_ino) in visited:
-            subfolders.clear()  # a link back to a folder above
-            continue
-        visited.add((identity.st_dev, identity.st_ino))
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        for name in names:
-            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
-                yield Path(folder, name)
-
-
-def _natural(file: Path, root: Path) -> list[list[tuple[bool, int, str]]]:
-    """Return a sort key that compares runs of digits in each part of the path as numbers."""
-    return [natural_key(part) for part in file.relative_to(root).parts]
 
 
 @contextmanager

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from zsad.data.dataset import Dataset, DatasetImage
 from zsad.data.images import read_image
-from zsad.data.masks import read_mask
+from zsad.data.masks import read_levels
 from zsad.errors import InputError
 
 
@@ -66,26 +65,44 @@ def _counts(dataset: Dataset, name: str) -> ClassCounts:
     )
 
 
-def find_problems(image: DatasetImage) -> Iterator[Problem]:
-    """Open an image and its mask; yield what is wrong.
+@dataclass(frozen=True)
+class Inspected:
+    """What was seen of an image and its mask.
+
+    Attributes:
+        problems: What is wrong.
+        marked: Pixels that the mask marks.
+        faint: Pixels above zero in the mask's file that are not marked.
+        numbers: Whether the mask's file holds class numbers.
+    """
+
+    problems: tuple[Problem, ...] = ()
+    marked: int = 0
+    faint: int = 0
+    numbers: bool = False
+
+
+def inspect_image(image: DatasetImage) -> Inspected:
+    """Open an image and its mask.
 
     A file may be unreadable, a mask of another size than its image, the mask of an anomalous image empty, or
     that of a normal image not.
     """
+    problems = []
     shape = None
     try:
         height, width = read_image(image.image).shape[:2]
         shape = height, width
     except InputError as error:
-        yield Problem(image.image, image.class_name, str(error))
+        problems.append(Problem(image.image, image.class_name, str(error)))
     if image.mask is None:
-        return
+        return Inspected(tuple(problems))
     try:
-        mask = read_mask(image.mask, shape, image.image)
+        levels = read_levels(image.mask, shape, image.image)
     except InputError as error:
-        yield Problem(image.mask, image.class_name, str(error))
-        return
-    if mask.any() != image.anomalous:
+        return Inspected((*problems, Problem(image.mask, image.class_name, str(error))))
+    if levels.mask.any() != image.anomalous:
         text = "but its mask marks nothing" if image.anomalous else "but its mask marks pixels"
         label = "anomalous" if image.anomalous else "normal"
-        yield Problem(image.mask, image.class_name, f"image '{image.image}' is {label}, {text}")
+        problems.append(Problem(image.mask, image.class_name, f"image '{image.image}' is {label}, {text}"))
+    return Inspected(tuple(problems), int(levels.mask.sum()), levels.faint, levels.numbers)

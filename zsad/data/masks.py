@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import stat
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -32,11 +34,35 @@ MASK_RULE: MaskRule = "bilinear>0.5"
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF")
 
 
+@dataclass(frozen=True, eq=False)
+class MaskLevels:
+    """A mask, and what another rule would make of its file.
+
+    Attributes:
+        mask: [H, W], True where the image is anomalous.
+        faint: Pixels above zero that are not marked; published code often marks those, too.
+        numbers: Whether the file holds class numbers, 0 and 1 for example, and so all above zero is marked.
+    """
+
+    mask: npt.NDArray[np.bool_]
+    faint: int
+    numbers: bool
+
+
 def read_mask(
     path: str | os.PathLike[str],
     shape: tuple[int, int] | None = None,
     image: str | os.PathLike[str] | None = None,
 ) -> npt.NDArray[np.bool_]:
+    """Return the mask of :func:`read_levels`."""
+    return read_levels(path, shape, image).mask
+
+
+def read_levels(
+    path: str | os.PathLike[str],
+    shape: tuple[int, int] | None = None,
+    image: str | os.PathLike[str] | None = None,
+) -> MaskLevels:
     """Read one mask file.
 
     What a pixel's value is: its grey value, the largest channel of its colour (of the palette's colour in
@@ -50,9 +76,6 @@ def read_mask(
         shape: (H, W) of the image; a mask of another size is refused.
         image: The image's path, named in that refusal.
 
-    Returns:
-        [H, W], True where the image is anomalous.
-
     Raises:
         InputError: If the file is missing, damaged, no image, of another size or has float values.
     """
@@ -63,9 +86,24 @@ def read_mask(
             f"mask '{path}' has {_size(values.shape)} pixels, but {of} has {_size(shape)}: "
             "a mask has to be as large as its image"
         )
-    numbers = not lossy and values.max() * 2 <= white
-    marked: npt.NDArray[np.bool_] = values > 0 if numbers else values * 2 > white
-    return marked
+    above = values > 0
+    numbers = bool(not lossy and values.max() * 2 <= white)
+    mask: npt.NDArray[np.bool_] = above if numbers else values * 2 > white
+    return MaskLevels(mask, int(above.sum() - mask.sum()), numbers and bool(above.any()))
+
+
+def faint_words(masks: int, marked: int, faint: int) -> str:
+    """Return the sentence on masks with values that are neither black nor marked.
+
+    Args:
+        masks: How many masks have such values.
+        marked: Pixels that are marked in them.
+        faint: Pixels of such values.
+    """
+    return (
+        f"masks of {masks} images have values from 1 to half of white, which are not marked: {marked} pixels "
+        f"are marked, and {marked + faint} would be if everything above 0 was, as in much published code"
+    )
 
 
 def mask_of(image: DatasetImage, shape: tuple[int, int]) -> npt.NDArray[np.bool_] | None:
@@ -104,6 +142,8 @@ def _size(shape: tuple[int, ...]) -> str:
 def _values(path: str | os.PathLike[str]) -> tuple[npt.NDArray[np.int64], int, bool]:
     """Return values [H, W], the value of white, and whether the file is a JPEG."""
     try:
+        if (mode := os.stat(path).st_mode) and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise InputError(f"cannot read mask '{path}': it is not a regular file")
         with Path(path).open("rb") as stream:
             with own_pixel_limit():
                 image = Image.open(stream, formats=_FORMATS)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from zsad.data.dataset import DatasetImage
 from zsad.data.images import read_image
 from zsad.data.loading import ItemLoader
-from zsad.data.masks import mask_of
+from zsad.data.masks import mask_of, read_levels
 from zsad.data.preprocess import to_tensor
 from zsad.errors import ZsadError
 from zsad.values import InputForm, Sample
@@ -38,12 +38,14 @@ class Loaded:
         image: What the dataset says of it.
         sample: Pixels, noun, and the towers' inputs.
         mask: [H, W] bool at native size; None for an anomalous image whose dataset gives no mask.
+        faint: Pixels above zero in the mask's file that are not marked.
     """
 
     place: int
     image: DatasetImage
     sample: Sample
     mask: npt.NDArray[np.bool_] | None
+    faint: int = 0
 
 
 class _Decoder:
@@ -56,10 +58,15 @@ class _Decoder:
     def __getitem__(self, place: int) -> Loaded:
         entry = self.images[place]
         pixels = read_image(entry.image)
-        mask = mask_of(entry, pixels.shape[:2])
+        shape, faint = pixels.shape[:2], 0
+        if entry.mask is None:
+            mask = mask_of(entry, shape)
+        else:
+            levels = read_levels(entry.mask, shape, entry.image)
+            mask, faint = levels.mask, levels.faint
         tensors = {form: to_tensor(pixels, *form) for form in self.forms}
         kept = pixels if self.pixels else NO_PIXELS
-        return Loaded(place, entry, Sample(kept, entry.noun, entry.image, tensors), mask)
+        return Loaded(place, entry, Sample(kept, entry.noun, entry.image, tensors), mask, faint)
 
 
 def read_batches(

@@ -91,7 +91,9 @@ def open_dataset(text: str, host: Host) -> Dataset:
     try:
         claim = host.datasets.get(request.layout)
     except InputError as error:
-        raise InputError(f"dataset '{text}': {error}") from None
+        layouts = ", ".join(sorted(host.datasets.names()))
+        choices = "" if request.layout in host.datasets else f"; layouts are {layouts}"
+        raise InputError(f"dataset '{text}': {error}{choices}") from None
     dataset = _read(claim, request)
     if request.name is not None:
         dataset = replace(dataset, name=request.name)

@@ -12,6 +12,7 @@ from PIL import Image
 from zsad.data.dataset import DatasetImage
 from zsad.data.images import read_image
 from zsad.data.masks import mask_of
+from zsad.data.names import printable
 from zsad.data.pictures import colours, overlay
 from zsad.data.resize import resize
 from zsad.evaluation.results import CaseKind, CasePictures, CaseResult
@@ -123,7 +124,7 @@ def write_case(case: Case, display: Display, folder: Path, number: int) -> CaseR
         _write_jpeg(folder.parent / names[name], panel)
     return CaseResult(
         kind=case.kind,
-        image=str(case.image.image),
+        image=printable(str(case.image.image)),
         defect_type=case.image.defect_type,
         score=case.score,
         masked=case.image.mask is not None,

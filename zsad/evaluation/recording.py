@@ -13,6 +13,7 @@ from torch import Tensor
 
 from zsad.data.dataset import DatasetImage
 from zsad.data.masks import MASK_RULE, resize_mask
+from zsad.data.names import printable
 from zsad.data.reading import NO_PIXELS, Loaded, Unreadable
 from zsad.errors import ZsadError
 from zsad.evaluation.cases import Cases
@@ -87,7 +88,10 @@ class Recorder:
             n_normal=labels.count(False),
             n_anomalous=labels.count(True),
             n_failed=len(self._failed),
-            failed=tuple(FailedImage(image=str(f.image.image), error=f.error) for f in self._failed),
+            failed=tuple(
+                FailedImage(image=printable(str(f.image.image)), error=printable(f.error))
+                for f in self._failed
+            ),
             metrics=values,
             undefined=undefined,
             resolution=self.cell.rules.resolution,
@@ -162,13 +166,13 @@ class Recorder:
             dataset=cell.dataset.name,
             class_name=cell.class_name,
             place=place,
-            image=str(entry.image),
+            image=printable(str(entry.image)),
             anomalous=entry.anomalous,
             defect_type=entry.defect_type,
             score=score,
             map_maximum=map_maximum,
             pixel_auroc=pixel_auroc,
-            error=error,
+            error=None if error is None else printable(error),
         )
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import torch
 
@@ -25,11 +26,13 @@ class Progress:
         cells: Cells finished by this step.
         images: Images done, of the whole plan.
         resumed: Whether the cells were there already.
+        faint: Images whose mask's file has pixels above zero that are not marked: those marked and those not.
     """
 
     cells: tuple[CellResult, ...]
     images: int
     resumed: bool = False
+    faint: Mapping[Path, tuple[int, int]] = field(default_factory=dict)
 
 
 def run_plan(
@@ -52,15 +55,15 @@ def run_plan(
     if kept:
         yield Progress(tuple(kept.values()), done, resumed=True)
     for task in rest.tasks:
-        for images, written in _run_task(task, store, metrics, workers):
-            yield Progress(written, done + images)
+        for step in _run_task(task, store, metrics, workers):
+            yield replace(step, images=done + step.images)
         done += len(task.images)
 
 
 def _run_task(
     task: Task, store: ResultStore, metrics: Mapping[str, Metric], workers: int
-) -> Iterator[tuple[int, tuple[CellResult, ...]]]:
-    """Yield images done after every batch, and at the end the finished cells."""
+) -> Iterator[Progress]:
+    """Yield a step after every batch, and at the end one with the finished cells."""
     recorders = [Recorder(cell) for cell in task.cells]
     detectors = [cell.contestant.detector for cell in task.cells]
     encode_seconds, images, begun = 0.0, 0, time.perf_counter()
@@ -85,7 +88,7 @@ def _run_task(
             for recorder, own in zip(recorders, features, strict=True):
                 recorder.add(own, readable)
         images += len(batch)
-        yield images, ()
+        yield Progress((), images, faint=_faint(readable))
     written = []
     for recorder in recorders:
         recorder.finish()
@@ -100,7 +103,15 @@ def _run_task(
         result = CellResult.of(recorder.cell.facts, figures, timings, cases)
         store.write_cell(result, recorder.rows())
         written.append(result)
-    yield images, tuple(written)
+    yield Progress(tuple(written), images)
+
+
+def _faint(batch: Sequence[Loaded]) -> dict[Path, tuple[int, int]]:
+    return {
+        entry.image.image: (int(entry.mask.sum()), entry.faint)
+        for entry in batch
+        if entry.mask is not None and entry.faint
+    }
 
 
 def _wait_for(device: torch.device) -> None:

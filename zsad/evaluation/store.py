@@ -183,7 +183,7 @@ class ResultStore:
 
 def _read_table(path: Path) -> pa.Table:
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(pa.BufferReader(path.read_bytes()))
     except (OSError, pa.ArrowException) as error:
         raise InputError(f"{path} is damaged, or not of 'zsad eval' ({error}); {MEND}") from error
     if table.schema != IMAGE_COLUMNS:

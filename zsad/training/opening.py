@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from zsad.data.dataset import Dataset, DatasetImage, folder_name
-from zsad.data.folders import images_in, is_normal
+from zsad.data.folders import images_beside, images_in, is_normal, subfolders
 from zsad.data.nouns import noun_of
 from zsad.data.spec import open_dataset, parse_spec
 from zsad.errors import InputError
@@ -187,11 +187,10 @@ def open_normal(text: str, host: Host) -> Dataset:
     if request.layout not in host.datasets or not _holds_only_images(request.path):
         return open_dataset(text, host)
     assert request.path is not None  # or it would hold nothing
-    name = _shown_in(request.path)
-    images = [
-        DatasetImage(image, None, False, name, noun_of(name)) for image in images_in(request.path.absolute())
-    ]
-    dataset = replace(Dataset.of(request.path.absolute(), images), name=request.name or name)
+    name, folder = _shown_in(request.path), request.path.absolute()
+    images = [DatasetImage(image, None, False, name, noun_of(name)) for image in images_in(folder)]
+    dataset = Dataset.of(folder, images).with_the_rest(request.layout)
+    dataset = replace(dataset, name=request.name or name)
     return dataset.restricted_to(request.classes) if request.classes else dataset
 
 
@@ -208,8 +207,9 @@ def _shown_in(folder: Path) -> str:
 def _holds_only_images(folder: Path | None) -> bool:
     if folder is None or not folder.is_dir():
         return False
-    images = images_in(folder)
-    return bool(images) and len(images) == sum(not path.name.startswith(".") for path in folder.iterdir())
+    if is_normal(folder):
+        return bool(images_in(folder)) and not any(map(is_normal, subfolders(folder)))
+    return bool(images_beside(folder)) and not subfolders(folder)
 
 
 def _example_options(given: dict[str, Any]) -> ExampleOptions:

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from zsad.backbones.loading import load_backbone
+from zsad.data.left_out import left_out_words
 from zsad.data.loading import default_workers
 from zsad.detect.detector import Detector
 from zsad.detect.loading import load
@@ -80,6 +81,9 @@ def prepare(request: TrainingRequest, host: Host, reports: Reports | None = None
         copies=request.copies,
         masks=early is not None and reads_masks(host, early),
     )
+    for dataset in source.datasets:
+        if dataset.left_out:
+            reports.warning(f"{dataset.name}: {left_out_words(dataset.left_out)}")
     generator = open_feature_generator(host, request.generator, examples)
     weighting = open_weighting(request.generator, examples)
     check_folder(request.folder, resume=request.resume)

@@ -24,5 +24,5 @@ def zsad_datasets() -> Iterator[DatasetSpec]:
                       "CLASS/ground_truth")
     yield DatasetSpec("visa", ".visa:read",
                       "VisA as published (split_csv/1cls.csv) or rearranged like MVTec AD")
-    yield DatasetSpec("btad", ".mvtec:read", "BTAD: as mvtec, with folders ok and ko")
+    yield DatasetSpec("btad", ".mvtec:read_btad", "BTAD: as mvtec, with folders ok and ko")
     # fmt: on

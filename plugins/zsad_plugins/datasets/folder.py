@@ -13,8 +13,8 @@
     PATH/CLASS/...                   any of these once per object
 
 A single object's class is PATH's name; what prompts call it comes from that name too, underscores as spaces.
-Images may lie in ``PATH/images/`` in the first way, too. If one anomalous image of a class has a mask, every
-one has to.
+Images may lie in ``PATH/images/`` in the first way, too. Folders below ``good`` or a defect belong to it. If
+one anomalous image of a class has a mask, every one has to.
 """
 
 from __future__ import annotations
@@ -22,8 +22,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from zsad.data.dataset import Dataset, DatasetImage
-from zsad.data.folders import images_in, is_normal, pair_masks, require_folder, require_masks, subfolders
+from zsad.data.folders import (
+    images_beside,
+    images_in,
+    is_normal,
+    named,
+    pair_masks,
+    require_folder,
+    require_masks,
+    subfolders,
+)
 from zsad.data.masks import read_mask
+from zsad.data.names import composed, printable
 from zsad.data.nouns import noun_of
 from zsad.errors import InputError
 
@@ -40,9 +50,9 @@ def read(path: Path) -> Dataset:
     root = require_folder(path)
     _refuse_other_layouts(root)
     if _is_class(root):
-        return Dataset.of(root, _class_images(root))
+        return Dataset.of(root, _class_images(root)).with_the_rest("folder")
     classes = [folder for folder in subfolders(root) if _is_class(folder)]
-    left = [folder for folder in subfolders(root) if folder not in classes]
+    left = [folder for folder in subfolders(root) if folder not in classes and images_in(folder)]
     if not classes:
         raise InputError(
             f"nothing in '{root}' says which images are normal: "
@@ -52,11 +62,12 @@ def read(path: Path) -> Dataset:
         raise InputError(
             f"'{left[0]}' has neither a folder 'good' nor a folder 'masks', which '{classes[0].name}' has"
         )
-    return Dataset.of(root, [image for folder in classes for image in _class_images(folder)])
+    images = [image for folder in classes for image in _class_images(folder)]
+    return Dataset.of(root, images).with_the_rest("folder")
 
 
 def _is_class(folder: Path) -> bool:
-    return _masks(folder) is not None or any(is_normal(state) for state in _states(folder))
+    return _masks(folder) is not None or any(map(is_normal, subfolders(_base(folder))))
 
 
 def _masks(folder: Path) -> Path | None:
@@ -70,11 +81,13 @@ def _base(folder: Path) -> Path:
 
 
 def _states(folder: Path) -> list[Path]:
-    return [each for each in subfolders(_base(folder)) if each.name.lower() not in MASK_FOLDERS]
+    """Return the folders that say what their images show: ``good``, and others with images."""
+    found = [each for each in subfolders(_base(folder)) if each.name.lower() not in MASK_FOLDERS]
+    return [each for each in found if is_normal(each) or images_in(each)]
 
 
 def _class_images(folder: Path) -> list[DatasetImage]:
-    states, masks, loose = _states(folder), _masks(folder), images_in(_base(folder))
+    states, masks, loose = _states(folder), _masks(folder), images_beside(_base(folder))
     if not states:
         assert masks is not None  # or it would be no class
         return _by_mask(folder, loose, masks)
@@ -108,17 +121,18 @@ def _paired(files: dict[Path, list[Path]], masks: Path | None) -> dict[Path, Pat
     """Pair within folders of the same name, or over all folders where masks lie in one."""
     if masks is None:
         return {}
-    inner = subfolders(masks)
+    inner = [place for place in subfolders(masks) if images_in(place)]
     if not inner:
         return pair_masks(_candidates(files), images_in(masks))
-    if loose := images_in(masks):
+    if loose := images_beside(masks):
         raise InputError(f"mask '{loose[0]}' lies beside folders of masks: move it into one of them")
-    named = {state.name: own for state, own in files.items()}
+    by_name = {composed(state.name): state for state in files}
     paired: dict[Path, Path] = {}
     for place in inner:
-        if place.name not in named:
+        state = by_name.get(composed(place.name))
+        if state is None:
             raise InputError(f"'{place}' has masks, but there is no folder of images named '{place.name}'")
-        paired |= pair_masks(named[place.name], images_in(place))
+        paired |= pair_masks(files[state], images_in(place), (state, place))
     return paired
 
 
@@ -131,12 +145,13 @@ def _candidates(files: dict[Path, list[Path]]) -> list[Path]:
 
 
 def _image(folder: Path, file: Path, mask: Path | None, anomalous: bool, state: str | None) -> DatasetImage:
-    defect = state if anomalous else None
-    return DatasetImage(file, mask, anomalous, folder.name, noun_of(folder.name), defect)
+    name = printable(folder.name)
+    defect = printable(state) if anomalous and state is not None else None
+    return DatasetImage(file, mask, anomalous, name, noun_of(name), defect)
 
 
 def _refuse_other_layouts(root: Path) -> None:
-    if any((each / "test").is_dir() for each in (root, *subfolders(root))):
+    if any(named(each, "test").is_dir() for each in (root, *subfolders(root))):
         raise InputError(f"'{root}' has folders 'test': read it as mvtec={root}")
     if (root / "manifest.csv").is_file():
         raise InputError(f"'{root}' has a manifest: read it as manifest={root / 'manifest.csv'}")

@@ -6,11 +6,12 @@
     images/good_1.jpg,,0,magnetic tile,
     images/hole_7.jpg,masks/hole_7.png,1,magnetic tile,hole
 
-The path given is the CSV file, or a folder with ``manifest.csv``. Paths are relative to the file's folder and
-must not lead out of it. ``label`` is 0 (normal) or 1 (anomalous). ``class_name`` is the object and never
-depends on the label. ``defect_type`` may be missing; a further column ``noun`` gives the word for prompts
-where that is not the class name. An anomalous image with an empty ``mask`` counts as having none: image
-metrics use it, pixel metrics do not.
+The path given is the CSV file, or a folder with ``manifest.csv``; commas, semicolons or tabs part its cells.
+Paths are relative to the file's folder or absolute, and may lead out of it. ``label`` is 0 (normal) or 1
+(anomalous). ``class_name`` is the object and never depends on the label. ``defect_type`` may be missing; a
+further column ``noun`` gives the word for prompts where that is not the class name. An anomalous image with
+an empty ``mask`` counts as having none: image metrics use it, pixel metrics do not. Images in the file's
+folder that it does not list are left out.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from zsad.data.dataset import Dataset, DatasetImage
-from zsad.data.folders import file_inside
 from zsad.data.nouns import noun_of
+from zsad.data.written import file_named
 from zsad.errors import InputError
 from zsad_plugins.datasets.table import read_rows
 
@@ -36,7 +37,8 @@ def read(path: Path) -> Dataset:
     file = path / FILE if path.is_dir() else path
     folder = file.parent
     rows = read_rows(file, ("image", "mask", "label", "class_name"))
-    return Dataset.of(folder, [_image(folder, where, row) for where, row in rows])
+    dataset = Dataset.of(folder, [_image(folder, where, row) for where, row in rows])
+    return dataset.with_the_rest("manifest", [file], patient=True)
 
 
 def _image(folder: Path, where: str, row: Mapping[str, str]) -> DatasetImage:
@@ -47,8 +49,8 @@ def _image(folder: Path, where: str, row: Mapping[str, str]) -> DatasetImage:
         raise InputError(f"{where}: class_name is empty; it is the object, for example 'metal nut'")
     anomalous = label == "1"
     return DatasetImage(
-        image=file_inside(folder, row["image"], where),
-        mask=file_inside(folder, row["mask"], where) if row["mask"] else None,
+        image=file_named(folder, row["image"], where),
+        mask=file_named(folder, row["mask"], where) if row["mask"] else None,
         anomalous=anomalous,
         class_name=class_name,
         noun=row.get("noun") or noun_of(class_name),

@@ -5,9 +5,11 @@
     {"train": {CLASS: [ENTRY, ...], ...}, "test": {CLASS: [ENTRY, ...], ...}}
     ENTRY: {"img_path": ..., "mask_path": ... or "", "cls_name": CLASS, "specie_name": ..., "anomaly": 0 or 1}
 
-The path given is the JSON file, or a folder with ``meta.json``; paths in it are relative to its folder and
-must not lead out of it. Entries of ``test`` are evaluated; normal entries of ``train`` are kept for
-references. An anomalous entry with an empty ``mask_path`` counts as having no mask.
+The path given is the JSON file, or a folder with ``meta.json``. Paths in it are relative to its folder or
+absolute, also as Windows writes them; of an absolute path that is not there, what follows the folder's name
+counts. ``train`` and ``test`` may have capitals. Entries of ``test`` are evaluated; normal entries of
+``train`` are kept for references. An anomalous entry with an empty ``mask_path`` counts as having no mask.
+Images in the folder that it does not list, and anomalous ones of ``train``, are left out.
 """
 
 from __future__ import annotations
@@ -18,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from zsad.data.dataset import Dataset, DatasetImage
-from zsad.data.folders import file_inside
 from zsad.data.nouns import noun_of
+from zsad.data.written import file_named, require_regular
 from zsad.errors import InputError
 
 FILE = "meta.json"
@@ -35,18 +37,27 @@ def read(path: Path) -> Dataset:
     """
     file = path / FILE if path.is_dir() else path
     data = _load(file)
-    if not isinstance(data, dict) or not isinstance(data.get("test"), dict):
+    parts = _parts(file, data) if isinstance(data, dict) else {}
+    if not isinstance(parts.get("test"), dict) or not isinstance(parts.setdefault("train", {}), dict):
         raise InputError(f"'{file}' does not have the form {_FORM}")
-    train = data.get("train", {})
-    if not isinstance(train, dict):
-        raise InputError(f"'{file}' does not have the form {_FORM}")
-    references = [image for image in _images(file, "train", train) if not image.anomalous]
-    return Dataset.of(file.parent, _images(file, "test", data["test"]), references)
+    references = [image for image in _images(file, "train", parts["train"]) if not image.anomalous]
+    dataset = Dataset.of(file.parent, _images(file, "test", parts["test"]), references)
+    return dataset.with_the_rest("meta", [file], patient=True)
+
+
+def _parts(file: Path, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parts by their names in lower case."""
+    parts: dict[str, Any] = {}
+    for name, classes in data.items():
+        if parts.setdefault(name.lower(), classes) is not classes:
+            raise InputError(f"'{file}' has the part '{name.lower()}' twice, in two spellings")
+    return parts
 
 
 def _load(file: Path) -> Any:
+    require_regular(file)
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        return json.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise InputError(f"cannot read '{file}': {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
@@ -75,8 +86,8 @@ def _image(folder: Path, where: str, name: str, entry: Any) -> DatasetImage:
         raise InputError(f"{where}: 'anomaly' is {label!r}, neither 0 nor 1")
     anomalous = str(label) == "1"
     return DatasetImage(
-        image=file_inside(folder, entry["img_path"], where),
-        mask=None if mask is None else file_inside(folder, mask, where),
+        image=file_named(folder, entry["img_path"], where),
+        mask=None if mask is None else file_named(folder, mask, where),
         anomalous=anomalous,
         class_name=name,
         noun=noun_of(name),

@@ -6,6 +6,7 @@ import csv
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from zsad.data.written import require_regular
 from zsad.errors import InputError, nearest
 
 
@@ -13,15 +14,19 @@ def read_rows(file: Path, columns: Sequence[str]) -> Iterator[tuple[str, Mapping
     """Yield ``"FILE, line N"`` and the cells by column, stripped of spaces; empty lines are left out.
 
     Args:
-        file: A CSV file in UTF-8, with or without byte order mark.
+        file: A CSV file in UTF-8, with or without byte order mark; commas, semicolons or tabs part its cells,
+            as in its first line.
         columns: The columns that it must have; others may stand beside them.
 
     Raises:
         InputError: If the file cannot be read, lacks a column, or a row has another number of cells.
     """
+    require_regular(file)
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
-            lines = csv.reader(stream, strict=True)
+            mark = _delimiter(stream.readline(), columns)
+            stream.seek(0)
+            lines = csv.reader(stream, strict=True, delimiter=mark)
             header = [cell.strip() for cell in next(lines, [])]
             _check_header(file, header, columns)
             for cells in lines:
@@ -37,6 +42,15 @@ def read_rows(file: Path, columns: Sequence[str]) -> Iterator[tuple[str, Mapping
         raise InputError(f"cannot read '{file}': it is not UTF-8 text; save it as CSV in UTF-8") from error
     except csv.Error as error:
         raise InputError(f"cannot read '{file}': {error}") from error
+
+
+def _delimiter(first: str, columns: Sequence[str]) -> str:
+    """Return the one of comma, semicolon and tab by which a first line has most of the columns."""
+
+    def known(mark: str) -> int:
+        return len({cell.strip().strip('"') for cell in first.split(mark)} & set(columns))
+
+    return max((",", ";", "\t"), key=known)
 
 
 def _check_header(file: Path, header: Sequence[str], columns: Sequence[str]) -> None:

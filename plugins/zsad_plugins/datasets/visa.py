@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from zsad.data.dataset import Dataset, DatasetImage
-from zsad.data.folders import file_inside, require_folder, subfolders
+from zsad.data.folders import require_folder, subfolders
 from zsad.data.nouns import noun_of
+from zsad.data.written import file_named
 from zsad.errors import InputError
 from zsad_plugins.datasets import mvtec
 from zsad_plugins.datasets.table import read_rows
@@ -33,13 +34,14 @@ def read(path: Path) -> Dataset:
     if not (root / SPLIT).is_file():
         if any((folder / "Data").is_dir() for folder in subfolders(root)):
             raise InputError(f"'{root}' lacks '{SPLIT}', which comes with VisA and says what is tested")
-        return mvtec.read(root)
+        return mvtec.read_like(root, "visa", f"VisA, as published with '{SPLIT}' or rearranged like MVTec AD")
     parts: dict[str, list[DatasetImage]] = {"train": [], "test": []}
     for where, row in read_rows(root / SPLIT, _COLUMNS):
         if row["split"] not in parts:
             raise InputError(f"{where}: split '{row['split']}' is neither train nor test")
         parts[row["split"]].append(_image(root, where, row))
-    return Dataset.of(root, parts["test"], [image for image in parts["train"] if not image.anomalous])
+    references = [image for image in parts["train"] if not image.anomalous]
+    return Dataset.of(root, parts["test"], references).with_the_rest("visa", [root / SPLIT])
 
 
 def _image(root: Path, where: str, row: Mapping[str, str]) -> DatasetImage:
@@ -48,6 +50,6 @@ def _image(root: Path, where: str, row: Mapping[str, str]) -> DatasetImage:
     anomalous, name = _LABELS[row["label"]], row["object"]
     if not name:
         raise InputError(f"{where}: object is empty")
-    mask = file_inside(root, row["mask"], where) if row["mask"] else None
-    image = file_inside(root, row["image"], where)
+    mask = file_named(root, row["mask"], where) if row["mask"] else None
+    image = file_named(root, row["image"], where)
     return DatasetImage(image, mask, anomalous, name, noun_of(name), "anomaly" if anomalous else None)

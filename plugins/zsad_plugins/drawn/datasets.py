@@ -28,4 +28,4 @@ def read_procedural() -> Dataset:
 
 
 def _read(drawn: DrawnSet) -> Dataset:
-    return replace(manifest.read(drawn_folder(drawn)), name=drawn.name)
+    return replace(manifest.read(drawn_folder(drawn)), name=drawn.name, left_out=())

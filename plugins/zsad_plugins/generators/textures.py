@@ -10,8 +10,9 @@ from typing import Protocol
 
 import numpy as np
 
-from zsad.data.images import find_images, read_image
+from zsad.data.images import read_image
 from zsad.data.resize import resize
+from zsad.data.walk import find_images
 from zsad.errors import InputError
 from zsad.training.generators import Image
 from zsad_plugins.drawn.procedural.canvas import Canvas, whole
@@ -81,7 +82,7 @@ class FolderTextures:
             InputError: There is no such folder, or no image in it.
         """
         try:
-            self._files = find_images(folder.expanduser())
+            self._files = find_images(folder.expanduser()).images
         except InputError as error:
             raise InputError(f"option 'textures' of generator 'draem': {error}") from error
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+
 import pytest
 
 from zsad.errors import InputError
@@ -114,3 +117,52 @@ def test_empty_folders(tmp_path) -> None:
     (tmp_path / "good").mkdir()
     with pytest.raises(InputError, match="has no test image"):
         folder.read(tmp_path)
+
+
+def test_folders_below_a_state_belong_to_it(draw, listed) -> None:
+    draw("part/good/0.png", "part/good/cam2/1.jfif", "part/scratch/2024-05/x/2.jpg", "part/scratch/3.PNG")
+    root = draw("__MACOSX/part/good/._0.png", "part/@eaDir/0.png/thumb.png", "part/good/.4.png")
+    dataset = folder.read(root)
+    assert sorted((row[0], row[2], row[4]) for row in listed(dataset)) == [
+        ("part/good/0.png", False, None),
+        ("part/good/cam2/1.jfif", False, None),
+        ("part/scratch/2024-05/x/2.jpg", True, "scratch"),
+        ("part/scratch/3.PNG", True, "scratch"),
+    ]
+    reasons = sorted(entry.reason for entry in dataset.left_out)
+    assert reasons == ["hidden", "left behind by a system", "left behind by a system"]
+
+
+def test_folders_without_images_say_nothing(draw, listed) -> None:
+    root = draw("images/1.png", "images/2.png")
+    draw("masks/1.png", value=255)
+    (root / "images" / "notes").mkdir()
+    (root / "images" / "notes" / "read me.txt").touch()
+    assert [row[:3] for row in listed(folder.read(root))] == [
+        ("images/1.png", "masks/1.png", True),
+        ("images/2.png", None, False),
+    ]
+
+
+def test_predictions_below_a_set_are_no_defect(draw, listed) -> None:
+    root = draw("good/1.png", "bent/1.png", "zsad-predictions/1_overlay.png")
+    entry = {"path": "good/1.png", "score": 0.5, "overlay": "zsad-predictions/1_overlay.png"}
+    (root / "zsad-predictions/predictions.json").write_text(json.dumps({"images": [entry]}))
+    dataset = folder.read(root)
+    assert [row[0] for row in listed(dataset)] == ["bent/1.png", "good/1.png"]
+    assert [entry.reason for entry in dataset.left_out] == ["written by zsad"] * 2
+
+
+def test_a_set_of_images_that_are_not_read_says_so(tmp_path) -> None:
+    (tmp_path / "good").mkdir()
+    (tmp_path / "good" / "1.heic").touch()
+    with pytest.raises(InputError, match=r"no test image; left out: 1, because \.heic needs converting"):
+        folder.read(tmp_path)
+
+
+def test_names_that_are_no_text(draw) -> None:
+    root = draw("good/0.png", "ng/0.png")
+    (root / "ng").rename(os.fsdecode(os.fsencode(root) + "/划痕".encode("gbk")))
+    dataset = folder.read(root)
+    (defect,) = (image.defect_type for image in dataset.images if image.anomalous)
+    assert defect == r"\udcbb\udcae\udcba\udcdb" and len(dataset.manifest_hash) == 64

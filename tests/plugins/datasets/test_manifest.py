@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from zsad.errors import InputError
@@ -66,10 +68,10 @@ def test_noun_column(root) -> None:
         ("images,,0,nut,", "no file 'images'"),
         (",,0,nut,", "no file ''"),
         ("images/1.png,masks/1.png,1,nut,", "no file 'masks/1.png'"),
-        ("../secret.png,,0,nut,", "leads out of folder"),
-        ("images/../../secret.png,,0,nut,", "leads out of folder"),
-        ("images/2.png,../m.png,1,nut,", "leads out of folder"),
-        ("/etc/passwd,,0,nut,", "leads out of folder"),
+        ("../secret.png,,0,nut,", "line 2: no file '../secret.png' in folder"),
+        ("images/../../secret.png,,0,nut,", "line 2: no file 'images/../../secret.png' in folder"),
+        ("images/2.png,../m.png,1,nut,", "line 2: no file '../m.png' in folder"),
+        ("/etc/no such file,,0,nut,", "line 2: no file '/etc/no such file' in folder"),
         ("images/1.png,,0,nut", "4 cells, but the header has 5"),
         ("images/1.png,,0,nut,,", "6 cells"),
         ("images/1.png,,0,nut,\nimages/./1.png,,0,nut,", "names the image .*images/1.png' 2 times"),
@@ -87,7 +89,7 @@ def test_wrong_files(root, tmp_path) -> None:
     with pytest.raises(InputError, match="no column 'mask' in its first line; did you mean 'masks'"):
         read(root, "", "image,masks,label,class_name\n")
     with pytest.raises(InputError, match="no column 'image'"):
-        read(root, "", "image;mask;label;class_name\n")
+        read(root, "", "image|mask|label|class_name\n")
     with pytest.raises(InputError, match="column 'mask' twice"):
         read(root, "", "image,mask,mask,label,class_name\n")
     with pytest.raises(InputError, match=r"no column 'image'.*it has none"):
@@ -109,3 +111,37 @@ def test_bench_sets(bench, name) -> None:
     assert (len(dataset.images) - anomalous, anomalous) == COUNTS[name]
     assert dataset.name == name and dataset.has_masks and len(dataset.classes) == 1
     assert dataset.has_normal_images == (COUNTS[name][0] > 0)
+
+
+@pytest.mark.parametrize("mark", [";", "\t", ","])
+def test_other_separators(root, listed, mark) -> None:
+    rows = f"{HEADER}images/2.png,masks/2.png,1,nut,bent\nimages/1.png,,0,nut,\n"
+    dataset = read(root, "", rows.replace(",", mark), "utf-8-sig")
+    assert [row[:3] for row in listed(dataset)] == [
+        ("images/1.png", None, False),
+        ("images/2.png", "masks/2.png", True),
+    ]
+
+
+def test_paths_out_of_the_folder(root) -> None:
+    lists = root / "lists"
+    lists.mkdir()
+    rows = f"../images/2.png,../masks/2.png,1,nut,\n{root}/images/1.png,,0,nut,\n"
+    dataset = read(lists, rows)
+    assert [image.image for image in dataset.images] == [root / "images/1.png", root / "images/2.png"]
+    assert dataset.images[1].mask == root / "masks/2.png" and dataset.left_out == ()
+    assert len(dataset.manifest_hash) == 64
+
+
+def test_what_is_not_listed_is_left_out(root) -> None:
+    dataset = read(root, "images/1.png,,0,nut,\nimages/2.png,masks/2.png,1,nut,\n")
+    assert [(entry.path, entry.reason) for entry in dataset.left_out] == [
+        (root / "images/3.png", "not in the list")
+    ]
+
+
+def test_a_list_without_end_is_refused(tmp_path) -> None:
+    os.mkfifo(tmp_path / "manifest.csv")
+    for path in (type(tmp_path)("/dev/zero"), tmp_path, tmp_path / "manifest.csv"):
+        with pytest.raises(InputError, match=r"cannot read '.*': it is not a regular file"):
+            manifest.read(path)

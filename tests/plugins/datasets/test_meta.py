@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -75,7 +76,7 @@ def test_without_train(root) -> None:
         (data(entry("nut/test/good/1.png", 0, cls_name="lid")), "'cls_name' is 'lid'"),
         (data(entry("nut/test/good/1.png", 0, mask=["x"])), "have to be texts"),
         (data(entry("nut/test/good/9.png", 0)), "no file"),
-        (data(entry("../nut/test/good/9.png", 0)), "leads out of"),
+        (data(entry("../nut/test/good/9.png", 0)), "entry 0: no file '../nut/test/good/9.png'"),
         (data(), "has no test image"),
         (data(entry("nut/test/good/1.png", 0), entry("nut/test/good/1.png", 0)), "2 times"),
     ],
@@ -83,3 +84,35 @@ def test_without_train(root) -> None:
 def test_wrong_files(root, value, message) -> None:
     with pytest.raises(InputError, match=message):
         read(root, value)
+
+
+@pytest.mark.parametrize("base", ["{root}/", "/home/you/{name}/", "D:\\data\\{name}\\", ""])
+@pytest.mark.parametrize("mark", ["/", "\\"])
+@pytest.mark.parametrize(("train", "test"), [("train", "test"), ("Train", "Test"), ("TRAIN", "TEST")])
+def test_as_published_generators_write_it(root, listed, base, mark, train, test) -> None:
+    def written(path: str) -> str:
+        return base.format(root=root, name=root.name) + path.replace("/", mark)
+
+    bad = entry("nut/test/bent/1.png", 1) | {"img_path": written("nut/test/bent/1.png")}
+    bad["mask_path"] = written("nut/gt/1.png")
+    good = entry("nut/test/good/1.png", 0) | {"img_path": written("nut/test/good/1.png")}
+    reference = entry("nut/train/good/1.png", 0) | {"img_path": written("nut/train/good/1.png")}
+    dataset = read(root, "\ufeff" + json.dumps({train: {"nut": [reference]}, test: {"nut": [bad, good]}}))
+    assert listed(dataset) == [
+        ("nut/test/bent/1.png", "nut/gt/1.png", True, "nut", "bent"),
+        ("nut/test/good/1.png", None, False, "nut", None),
+    ]
+    assert [image.image for image in dataset.normal_train_images] == [root / "nut/train/good/1.png"]
+    assert [entry.path for entry in dataset.left_out] == [root / "nut/test/bent/2.png"]
+
+
+def test_a_part_in_two_spellings_is_refused(root) -> None:
+    with pytest.raises(InputError, match="has the part 'test' twice"):
+        read(root, {"test": {}, "Test": {"nut": []}})
+
+
+def test_a_list_without_end_is_refused(tmp_path) -> None:
+    os.mkfifo(tmp_path / "meta.json")
+    for path in (tmp_path, type(tmp_path)("/dev/zero")):
+        with pytest.raises(InputError, match="it is not a regular file"):
+            meta.read(path)

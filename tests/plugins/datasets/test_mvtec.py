@@ -75,3 +75,45 @@ def test_refuses_other_folders(tmp_path, draw) -> None:
     (tmp_path / "b" / "test").mkdir(parents=True)
     with pytest.raises(InputError, match="has no test image"):
         mvtec.read(tmp_path)
+
+
+def test_nested_folders_capitals_and_accents(draw, listed) -> None:
+    split = "nut/Test/fe\u0302le\u0301"
+    draw("nut/Test/good/cam2/1.png", f"{split}/a/1.png", f"{split}/b/1.png")
+    draw("nut/Train/good/cam2/5.jfif", "nut/Test/@eaDir/x.png", "__MACOSX/nut/Test/._1.png")
+    root = draw("nut/Ground_Truth/fêlé/b/1_mask.png", "nut/Ground_Truth/fêlé/a/1_mask.png", value=255)
+    dataset = mvtec.read(root)
+    assert sorted(row[:3] for row in listed(dataset)) == [
+        (f"{split}/a/1.png", "nut/Ground_Truth/fêlé/a/1_mask.png", True),
+        (f"{split}/b/1.png", "nut/Ground_Truth/fêlé/b/1_mask.png", True),
+        ("nut/Test/good/cam2/1.png", None, False),
+    ]
+    assert [image.image.name for image in dataset.normal_train_images] == ["5.jfif"]
+    assert {entry.reason for entry in dataset.left_out} == {"left behind by a system"}
+
+
+def test_what_the_layout_has_no_place_for(root, draw) -> None:
+    draw("metal_nut/train/bent/1.png", "notes/1.png", "top.png")
+    left = {entry.path.relative_to(root).as_posix(): entry.reason for entry in mvtec.read(root).left_out}
+    assert left == dict.fromkeys(
+        ("metal_nut/train/bent/1.png", "notes/1.png", "top.png"), "no place for it in the layout 'mvtec'"
+    )
+
+
+def test_linked_folders_and_files(draw, listed) -> None:
+    root = draw("raw/all/1.png", "raw/all/2.png", "nut/test/good/0.png")
+    (root / "nut/test/bent").symlink_to(root / "raw/all")
+    dataset = mvtec.read(root)
+    assert [row[0] for row in listed(dataset)] == [
+        "nut/test/bent/1.png",
+        "nut/test/bent/2.png",
+        "nut/test/good/0.png",
+    ]
+    assert [(e.path.name, e.reason) for e in dataset.left_out] == [
+        (name, "found under another name already") for name in ("1.png", "2.png")
+    ]
+
+
+def test_btad_names_itself(tmp_path) -> None:
+    with pytest.raises(InputError, match="does not lie like BTAD: neither"):
+        mvtec.read_btad(tmp_path)

@@ -62,3 +62,15 @@ def test_rearranged(draw, listed) -> None:
     dataset = visa.read(root)
     assert [row[1] for row in listed(dataset)] == ["candle/ground_truth/bad/1.png", None]
     assert len(dataset.normal_train_images) == 1
+
+
+def test_errors_name_the_layout(tmp_path) -> None:
+    said = r"does not lie like VisA, as published with 'split_csv/1cls\.csv' or"
+    with pytest.raises(InputError, match=said):
+        visa.read(tmp_path)
+
+
+def test_the_split_decides_and_the_rest_is_left_out(root, draw) -> None:
+    draw("pcb1/Data/Images/Normal/7.JPG", "pcb1/extra.png")
+    left = {entry.path.relative_to(root).as_posix(): entry.reason for entry in visa.read(root).left_out}
+    assert left == dict.fromkeys(("pcb1/Data/Images/Normal/7.JPG", "pcb1/extra.png"), "not in the list")
