@@ -166,6 +166,7 @@ def print_results(rows: Sequence[SummaryRow], evaluation: Evaluation) -> None:
     print_table(
         [row.columns() | {name: _per_cent(row.metrics.get(name)) for name in names} for row in shown],
         (*TABLE, *names),
+        optional=("n_normal", "n_anomalous"),
     )
     print_message(f"report: {evaluation.store.folder / 'report.html'}")
 

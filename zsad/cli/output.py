@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,6 +14,8 @@ from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
+
+from zsad.cli.tables import aligned, field_lines, fitted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -49,29 +52,37 @@ def print_json(value: object) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=_jsonable))
 
 
-def print_table(rows: Iterable[Mapping[str, object]], columns: Sequence[str]) -> None:
-    """Print a table: drawn by rich on a terminal, aligned plain lines elsewhere.
+def print_table(
+    rows: Iterable[Mapping[str, object]], columns: Sequence[str], optional: Sequence[str] = ()
+) -> None:
+    """Print a table: within the width of a terminal, aligned lines as wide as they are elsewhere.
 
     Args:
         rows: Cells by column; a missing or None cell is empty.
         columns: The columns to show, in order; their names are the header.
+        optional: Columns that a narrow terminal can miss, the least important first.
     """
-    cells = [[_text(row.get(column)) for column in columns] for row in rows]
-    if sys.stdout.isatty():
-        _print_rich_table(cells, columns)
+    texts = [{column: _text(row.get(column)) for column in columns} for row in rows]
+    width = _terminal_width()
+    if width is None:
+        print("\n".join(aligned(columns, texts)))
         return
-    lines = [list(columns), *cells]
-    widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
-    for line in lines:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    table = fitted(columns, texts, width, optional)
+    print("\n".join(table.lines))
+    if table.left_out:
+        names = ", ".join(table.left_out)
+        print_message(f"left out for want of width: {names}; a wider terminal, a pipe or --json shows them")
 
 
 def print_fields(fields: Mapping[str, object]) -> None:
-    """Print named values one a line, without those that are empty."""
-    shown = {name: text for name, value in fields.items() if (text := _text(value))}
-    width = max(map(len, shown), default=0)
-    for name, text in shown.items():
-        print(f"{name.ljust(width)}  {text}")
+    """Print named values one a line, without those that are empty; a terminal's lines break between words."""
+    for line in field_lines({name: _text(value) for name, value in fields.items()}, _terminal_width()):
+        print(line)
+
+
+def _terminal_width() -> int | None:
+    """Return the characters of a terminal's line, or None where standard output is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 class ProgressLine:
@@ -131,19 +142,6 @@ def progress(items: Iterable[T], total: int, unit: str) -> Iterator[T]:
         for count, item in enumerate(items, start=1):
             yield item
             line.show(count)
-
-
-def _print_rich_table(cells: list[list[str]], columns: Sequence[str]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for line in cells:
-        table.add_row(*(Text(cell) for cell in line))
-    Console().print(table)
 
 
 def _text(value: object) -> str:
