@@ -18,6 +18,10 @@ class InputError(ZsadError):
     exit_code = 2
 
 
+class ZsadWarning(UserWarning):
+    """Something that a user should know and that stops nothing. The message is one sentence."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the known name closest to ``name``, or an empty string."""
     matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)

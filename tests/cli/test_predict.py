@@ -203,3 +203,52 @@ def test_interrupt_keeps_finished_images(tiny, photo, tmp_path) -> None:
     assert not report["complete"] and 0 < len(written) < 400
     assert {Path(entry["overlay"]).name for entry in report["images"]} <= set(written)
     assert len(written) - len(report["images"]) <= 1 and not list(out.glob(".*"))
+
+
+def _score(zsad, tiny, photo, out, *more):
+    answer = zsad(
+        "predict", photo, "--method", "clip-baseline", "--backbone", tiny, "--out", out, "--json", *more
+    )
+    assert answer.code == 0, answer.err
+    return json.loads(answer.out)
+
+
+def test_underscores_in_a_noun_are_spaces_as_in_eval(zsad, tiny, photo, tmp_path) -> None:
+    plain, written = (_score(zsad, tiny, photo, tmp_path, "--class-name", name)
+                      for name in ("metal nut", "metal_nut"))  # fmt: skip
+    assert plain == written and plain["class_name"] == "metal nut"
+    assert _score(zsad, tiny, photo, tmp_path)["images"][0]["score"] != plain["images"][0]["score"]
+    detector = load_detector("clip-baseline", backbone=tiny)
+    scores = [float(detector.predict([photo], name).score[0]) for name in ("metal nut", "metal_nut")]
+    assert scores[0] == scores[1]
+
+
+def test_a_noun_that_a_method_does_not_heed_is_said(zsad, tiny, photo, tmp_path) -> None:
+    words = ("predict", photo, "--backbone", tiny, "--out", tmp_path / "o", "--untrained")
+    said = "--class-name has no effect: anomalyclip says nothing of the object"
+    assert said in zsad(*words, "--method", "anomalyclip", "--class-name", "gear").err
+    assert said not in zsad(*words, "--method", "anomalyclip").err
+    assert "no effect" not in zsad(*words, "--method", "clip-baseline", "--class-name", "gear").err
+
+
+def test_sentences_come_from_a_file_too(zsad, tiny, photo, tmp_path) -> None:
+    file = tmp_path / "words.txt"
+    file.write_text("\ufeff# our own\n\na dirty {}\n a scratched {} \n", encoding="utf-8")
+    given = _score(zsad, tiny, photo, tmp_path, "--abnormal-prompt", "a dirty {}", "--abnormal-prompt",
+                   "a scratched {}")  # fmt: skip
+    read = _score(zsad, tiny, photo, tmp_path, f"--abnormal-prompt=@{file}")
+    assert read["images"] == given["images"] and read["recipe_hash"] == given["recipe_hash"]
+
+
+def test_no_overlay_where_none_is_wanted(zsad, tiny, photo, tmp_path) -> None:
+    report = _score(zsad, tiny, photo, tmp_path / "o", "--no-overlay", "--save-maps")
+    assert set(report["images"][0]) == {"path", "score", "map", "decision"}
+    assert sorted(path.name for path in (tmp_path / "o").iterdir()) == ["photo_map.npy", "predictions.json"]
+
+
+def test_a_home_folder_is_found_where_the_shell_leaves_it(zsad, tiny, photo, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    _score(zsad, tiny, photo, "~/results")
+    assert (tmp_path / "home" / "results" / "predictions.json").is_file()
+    assert not (tmp_path / "~").exists()

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from zsad.cli.common import (
+    AbnormalPromptOption,
     AdapterOption,
     BackboneOption,
     BatchSizeOption,
     DeviceOption,
     DtypeOption,
     ImageSizeOption,
+    NormalPromptOption,
     SeedOption,
     SetOption,
     UntrainedOption,
@@ -24,6 +26,7 @@ from zsad.cli.common import (
     method_weights,
 )
 from zsad.cli.output import JsonOption, ProgressLine, print_json, print_message, print_table
+from zsad.cli.paths import path, sentences
 from zsad.errors import ZsadError
 from zsad.recipe.settings import Settings
 
@@ -52,7 +55,10 @@ def evaluate(
             show_default=False,
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", help="Folder for the results.", show_default=False)],
+    out: Annotated[
+        Path,
+        typer.Option("--out", parser=path, metavar="DIR", help="Folder for the results.", show_default=False),
+    ],
     backbone: BackboneOption = None,
     weights: WeightsOption = None,
     adapter: AdapterOption = None,
@@ -69,6 +75,16 @@ def evaluate(
         bool,
         typer.Option("--include-contaminated", help="Let cells whose images were seen in training count."),
     ] = False,
+    nouns: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--noun",
+            metavar="DATASET[:CLASS]=NOUN",
+            help="What prompts call the object of a dataset or class; may be given several times.",
+        ),
+    ] = None,
+    normal_prompt: NormalPromptOption = None,
+    abnormal_prompt: AbnormalPromptOption = None,
     image_size: ImageSizeOption = None,
     batch_size: BatchSizeOption = 8,
     device: DeviceOption = "auto",
@@ -83,6 +99,7 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Evaluate methods on datasets."""
+    from zsad.data.nouns import parse_nouns
     from zsad.evaluation.request import EvaluationRequest
     from zsad.evaluation.summary import STANDARD_METRICS
 
@@ -97,6 +114,9 @@ def evaluate(
         resolution=resolution,
         resume=resume,
         include_contaminated=include_contaminated,
+        nouns=parse_nouns(nouns or ()),
+        normal_prompts=sentences(normal_prompt, "--normal-prompt"),
+        abnormal_prompts=sentences(abnormal_prompt, "--abnormal-prompt"),
         image_size=image_size,
         batch_size=batch_size,
         device=device,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from zsad.cli.notices import present
 from zsad.cli.tables import aligned, field_lines, fitted
 
 if TYPE_CHECKING:
@@ -26,7 +27,14 @@ T = TypeVar("T")
 PLAIN_INTERVAL = 10.0
 """Seconds between progress lines where there is no terminal."""
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+def _json_alone(wanted: bool) -> bool:
+    if wanted:
+        present().keep_results_apart()
+    return wanted
+
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.", callback=_json_alone)]
 """The option ``--json`` of every command that prints a result."""
 
 
@@ -40,7 +48,7 @@ def stderr_console() -> Console:
 
 def print_message(text: str) -> None:
     """Print a notice to stderr."""
-    print(text, file=sys.stderr)
+    present().say(text)
 
 
 def print_json(value: object) -> None:
@@ -49,7 +57,8 @@ def print_json(value: object) -> None:
     Raises:
         ValueError: If a number is not finite, which JSON cannot say; an undefined figure is None.
     """
-    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=_jsonable))
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=_jsonable)
+    print(text, file=present().results or sys.stdout)
 
 
 def print_table(
@@ -96,6 +105,7 @@ class ProgressLine:
     def __init__(self, total: int, unit: str) -> None:
         self.total, self.unit = total, unit
         self._shown = time.monotonic()
+        self._begun: tuple[str, int, float] | None = None
         self._bar: Progress | None = None
 
     def __enter__(self) -> ProgressLine:
@@ -110,6 +120,10 @@ class ProgressLine:
     def show(self, done: int, total: int | None = None, unit: str | None = None) -> None:
         """Show how much is done; a task that follows has its own total and unit."""
         self.total, self.unit = total or self.total, unit or self.unit
+        if self._begun is None or self._begun[0] != self.unit or done < self._begun[1]:
+            self._begun = self.unit, done, time.monotonic()
+        if present().quiet:
+            return
         if self._bar is None and sys.stderr.isatty():
             from rich.progress import Progress
 
@@ -119,15 +133,41 @@ class ProgressLine:
         if self._bar is not None:
             self._bar.update(self._task, completed=done, total=self.total, description=self.unit)
         elif time.monotonic() - self._shown > PLAIN_INTERVAL:
-            print_message(f"{done} of {self.total} {self.unit}")
+            print_message(f"{done} of {self.total} {self.unit}{self._left(done)}")
             self._shown = time.monotonic()
 
     def note(self, text: str) -> None:
         """Print a notice above the bar."""
         if self._bar is not None:
             self._bar.console.print(text)
+            present().note(text)
         else:
             print_message(text)
+
+    def _left(self, done: int) -> str:
+        """Return about how long the rest takes, at the pace so far."""
+        assert self._begun is not None
+        _, first, begun = self._begun
+        if done <= first:
+            return ""
+        return f", about {duration((time.monotonic() - begun) / (done - first) * (self.total - done))} left"
+
+
+def told_apart(figures: Sequence[float], least: int = 4, most: int = 9) -> list[str]:
+    """Return figures with as many decimals as it takes to tell those apart that differ."""
+    for decimals in range(least, most):
+        texts = [f"{figure:.{decimals}f}" for figure in figures]
+        if len(set(texts)) == len(set(figures)):
+            return texts
+    return [f"{figure:.{most}f}" for figure in figures]
+
+
+def duration(seconds: float) -> str:
+    """Return a time in the largest unit that says enough: ``40 s``, ``12 min``, ``3 h 20 min``."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def progress(items: Iterable[T], total: int, unit: str) -> Iterator[T]:

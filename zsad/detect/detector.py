@@ -17,6 +17,7 @@ from zsad.backbones.text import TextTower
 from zsad.backbones.text_view import TowerText
 from zsad.backbones.vision import VisionTower
 from zsad.data.images import read_image
+from zsad.data.nouns import noun_of
 from zsad.data.preprocess import input_tensor
 from zsad.detect.building import build_part, check_owns_its_tensors
 from zsad.detect.passes import Reading, encode_together
@@ -153,6 +154,12 @@ class Detector(nn.Module):
             injector=injector,
         )
 
+    @property
+    def heeds_nouns(self) -> bool:
+        """Whether the noun can change an answer: prompts name it, or an auxiliary part looks for it."""
+        named = self.text_side is not None and not self.text_side.learner.class_agnostic
+        return named or bool(self.auxiliary_parts())
+
     def samples(
         self, images: Sequence[ImageLike], class_name: str | Sequence[str] = "object"
     ) -> list[Sample]:
@@ -261,7 +268,7 @@ class Detector(nn.Module):
 
 
 def _class_names(given: str | Sequence[str], count: int) -> list[str]:
-    names = [given] * count if isinstance(given, str) else list(given)
+    names = [noun_of(name) for name in ([given] * count if isinstance(given, str) else given)]
     if len(names) != count:
         raise InputError(f"{count} images were given with {len(names)} class names")
     return names

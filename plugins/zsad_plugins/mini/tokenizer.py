@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zsad.errors import ZsadError
+from zsad.errors import ZsadError, ZsadWarning
 
 PADDING_ROW = 0
 """CLIP pads with id 0, which is also the exclamation mark."""
@@ -21,7 +21,7 @@ START_ID, END_ID = 49406, 49407
 """CLIP's start and end tokens, the two largest ids."""
 
 
-class UnknownWordsWarning(UserWarning):
+class UnknownWordsWarning(ZsadWarning):
     """A text holds words that ``mini`` never met: they all read as one unknown vector."""
 
 
