@@ -91,6 +91,9 @@ def evaluate(
     resolution: Literal["image-size", "native"] = "image-size",
     resume: bool = False,
     include_contaminated: bool = False,
+    nouns: Mapping[str, str] | None = None,
+    normal_prompts: str | Sequence[str] = (),
+    abnormal_prompts: str | Sequence[str] = (),
     image_size: int | None = None,
     batch_size: int = 8,
     device: str = "auto",
@@ -114,6 +117,11 @@ def evaluate(
         resolution: Where maps and masks are compared.
         resume: Keep the finished cells of the folder.
         include_contaminated: Let cells whose images were seen in training count in means.
+        nouns: What prompts call objects, in the place of the class's name: by dataset, or by
+            ``DATASET:CLASS``.
+        normal_prompts: Sentences for the normal state in the place of the methods' own; ``{}`` stands for the
+            object.
+        abnormal_prompts: Sentences for the abnormal state.
         image_size: Side of the square input in pixels, or None for the methods' own.
         batch_size: Images per pass.
         device: As for :func:`load`.
@@ -147,6 +155,9 @@ def evaluate(
         resolution=resolution,
         resume=resume,
         include_contaminated=include_contaminated,
+        nouns=nouns or {},
+        normal_prompts=_several(normal_prompts),
+        abnormal_prompts=_several(abnormal_prompts),
         image_size=image_size,
         batch_size=batch_size,
         device=device,

@@ -328,3 +328,23 @@ def test_the_same_command_gives_the_same_table(zsad, parts, tmp_path) -> None:
         assert zsad(*words(parts, tmp_path / name, "--seed", 3)).code == 0
     assert (tmp_path / "a" / "summary.csv").read_bytes() == (tmp_path / "b" / "summary.csv").read_bytes()
     assert table(tmp_path / "a")[0]["seed"] == "3"
+
+
+def test_nouns_and_sentences_of_a_dataset(zsad, parts, tmp_path) -> None:
+    def scores(out: str, *more: str) -> list[str]:
+        answer = zsad(*words(parts, tmp_path / out, "--json", *more))
+        assert answer.code == 0, answer.err
+        return [repr(row["image_ap"]) + repr(row["pixel_ap"]) for row in json.loads(answer.out)]
+
+    plain = scores("plain")
+    assert scores("same", "--noun", "parts:gear=gear", "--noun", "parts:screw=screw") == plain
+    changed = scores("noun", "--noun", "parts:gear=quokka")
+    assert changed[0] != plain[0] and changed[1] == plain[1]
+    assert scores("words", "--abnormal-prompt", "a dirty {}") != plain
+    options = json.loads((tmp_path / "words" / "run.json").read_text())["options"]
+    assert options["abnormal_prompts"] == ["a dirty {}"] and options["normal_prompts"] == []
+    refused = zsad(*words(parts, tmp_path / "x", "--noun", "part:gear=x"))
+    assert refused.code == 2 and "did you mean 'parts:gear'?" in refused.sentence
+    refused = zsad(*words(parts, tmp_path / "x", "--normal-prompt", "x", methods=("musc",)))
+    assert refused.code == 2 and "does not take --normal-prompt" in refused.sentence
+    assert not (tmp_path / "x").exists()

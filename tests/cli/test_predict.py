@@ -261,3 +261,44 @@ def test_a_noun_that_nothing_reads_is_told(zsad, tiny, photo, tmp_path, method, 
     line = f"--class-name metal nut changes nothing: method '{method}' reads no object noun"
     assert answer.code == 0 and (line in answer.err.splitlines()) == said
     assert "--class-name" not in zsad(*words).err
+
+
+def _score(zsad, tiny, photo, out, *more):
+    answer = zsad(
+        "predict", photo, "--method", "clip-baseline", "--backbone", tiny, "--out", out, "--json", *more
+    )
+    assert answer.code == 0, answer.err
+    return json.loads(answer.out)
+
+
+def test_underscores_in_a_noun_are_spaces_as_in_eval(zsad, tiny, photo, tmp_path) -> None:
+    plain, written = (_score(zsad, tiny, photo, tmp_path, "--class-name", name)
+                      for name in ("metal nut", "metal_nut"))  # fmt: skip
+    assert plain == written and plain["class_name"] == "metal nut"
+    assert _score(zsad, tiny, photo, tmp_path)["images"][0]["score"] != plain["images"][0]["score"]
+    detector = load_detector("clip-baseline", backbone=tiny)
+    scores = [float(detector.predict([photo], name).score[0]) for name in ("metal nut", "metal_nut")]
+    assert scores[0] == scores[1]
+
+
+def test_sentences_come_from_a_file_too(zsad, tiny, photo, tmp_path) -> None:
+    file = tmp_path / "words.txt"
+    file.write_text("\ufeff# our own\n\na dirty {}\n a scratched {} \n", encoding="utf-8")
+    given = _score(zsad, tiny, photo, tmp_path, "--abnormal-prompt", "a dirty {}", "--abnormal-prompt",
+                   "a scratched {}")  # fmt: skip
+    read = _score(zsad, tiny, photo, tmp_path, f"--abnormal-prompt=@{file}")
+    assert read["images"] == given["images"] and read["recipe_hash"] == given["recipe_hash"]
+
+
+def test_no_overlay_where_none_is_wanted(zsad, tiny, photo, tmp_path) -> None:
+    report = _score(zsad, tiny, photo, tmp_path / "o", "--no-overlay", "--save-maps")
+    assert set(report["images"][0]) == {"path", "score", "map", "decision"}
+    assert sorted(path.name for path in (tmp_path / "o").iterdir()) == ["photo_map.npy", "predictions.json"]
+
+
+def test_a_home_folder_is_found_where_the_shell_leaves_it(zsad, tiny, photo, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    _score(zsad, tiny, photo, "~/results")
+    assert (tmp_path / "home" / "results" / "predictions.json").is_file()
+    assert not (tmp_path / "~").exists()

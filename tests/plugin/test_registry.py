@@ -53,7 +53,34 @@ def test_a_contested_name_is_refused_with_both_owners(registry):
 def test_an_unknown_name_comes_with_the_nearest(registry):
     with pytest.raises(InputError, match=r"unknown backbone 'minni'; did you mean 'mini'"):
         registry.get("minni")
-    with pytest.raises(InputError, match=r"^unknown backbone 'zebra'$"):
+    with pytest.raises(
+        InputError,
+        match=r"^unknown backbone 'zebra' \(there are: mini, ViT:openai, acme:tiny, beta-x:tiny\)$",
+    ):
         registry.get("zebra")
     assert "minni" not in registry
     assert "acme:mini" not in registry
+
+
+def test_many_names_are_not_listed():
+    registry = Registry("backbone", [claim(f"b{number}", "acme") for number in range(13)])
+    with pytest.raises(InputError, match=r"^unknown backbone 'zebra'$"):
+        registry.get("zebra")
+    with pytest.raises(InputError, match=r"^unknown backbone 'zebra'$"):
+        Registry("backbone", []).get("zebra")
+
+
+def test_a_broken_plugin_is_named_before_what_is_merely_alike():
+    failed = {"bad": "cannot import 'bad'", "worse": "no zsad_api"}
+    registry = Registry("part", [claim("ad.mean", "acme")], failed)
+    with pytest.raises(InputError) as caught:
+        registry.get("bad.mean")
+    assert str(caught.value) == (
+        "unknown part 'bad.mean'; plugin 'bad' may have it, and failed: cannot import 'bad'"
+    )
+    with pytest.raises(InputError) as caught:
+        registry.get("ad.maen")
+    assert str(caught.value) == (
+        "unknown part 'ad.maen'; did you mean 'ad.mean'?; plugin 'bad' may have it, and failed: cannot "
+        "import 'bad'; plugin 'worse' may have it, and failed: no zsad_api"
+    )

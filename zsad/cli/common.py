@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from zsad.cli.paths import path
 from zsad.errors import InputError, nearest
 from zsad.plugin.specs import PART_KINDS
 
@@ -36,7 +37,10 @@ WeightsOption = Annotated[
 AdapterOption = Annotated[
     Path | None,
     typer.Option(
-        "--adapter", metavar="DIR", help="Folder of an adapter (LoRA) that was learned on the backbone."
+        "--adapter",
+        metavar="DIR",
+        parser=path,
+        help="Folder of an adapter (LoRA) that was learned on the backbone.",
     ),
 ]
 ImageSizeOption = Annotated[
@@ -52,6 +56,22 @@ SetOption = Annotated[
         "--set",
         metavar="PART=NAME|PART.OPTION=VALUE",
         help="Exchange a part or change an option; post_processors+=NAME adds one.",
+    ),
+]
+NormalPromptOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--normal-prompt",
+        metavar="SENTENCE|@FILE",
+        help="Own sentence for the normal state, {} stands for the object; @FILE has one a line.",
+    ),
+]
+AbnormalPromptOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--abnormal-prompt",
+        metavar="SENTENCE|@FILE",
+        help="Own sentence for the abnormal state; @FILE has one a line.",
     ),
 ]
 WorkersOption = Annotated[

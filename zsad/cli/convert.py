@@ -8,12 +8,20 @@ from typing import Annotated
 import typer
 
 from zsad.cli.output import JsonOption, print_fields, print_json
+from zsad.cli.paths import path
 
 
 def convert(
     method: Annotated[str, typer.Argument(help="Method that the checkpoint belongs to.")],
-    checkpoint: Annotated[Path, typer.Argument(help="The authors' file; only tensors are read from it.")],
-    out: Annotated[Path, typer.Argument(help="File to write, ending in .safetensors.")],
+    checkpoint: Annotated[
+        Path,
+        typer.Argument(
+            parser=path, metavar="CHECKPOINT", help="The authors' file; only tensors are read from it."
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Argument(parser=path, metavar="OUT", help="File to write, ending in .safetensors.")
+    ],
     trained_on: Annotated[
         list[str] | None,
         typer.Option("--trained-on", help="Dataset that it was learned on; may be given several times."),

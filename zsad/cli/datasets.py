@@ -35,7 +35,7 @@ def list_datasets(as_json: JsonOption = False) -> None:
     if as_json:
         print_json(rows)
         return
-    print_table(rows, ("name", "distribution", "summary"))
+    print_table(rows, ("name", "distribution", "summary"), optional=("distribution",))
 
 
 @app.command("info")

@@ -11,6 +11,7 @@ import typer
 
 from zsad.cli.common import DeviceOption, DtypeOption
 from zsad.cli.output import print_message
+from zsad.cli.paths import path
 from zsad.errors import InputError
 
 AUTH = "ZSAD_DEMO_AUTH"
@@ -31,8 +32,8 @@ def demo(
     runs: Annotated[
         Path | None,
         typer.Option(
-            "--runs", metavar="DIR", help="Show an evaluation: a folder of 'zsad eval', or a folder of them.",
-            show_default=False,
+            "--runs", parser=path, metavar="DIR", show_default=False,
+            help="Show an evaluation: a folder of 'zsad eval', or a folder of them.",
         ),
     ] = None,
     backbones: Annotated[

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from zsad.cli.common import (
+    AbnormalPromptOption,
     AdapterOption,
     BackboneOption,
     BatchSizeOption,
     DeviceOption,
     DtypeOption,
     ImageSizeOption,
+    NormalPromptOption,
     SeedOption,
     SetOption,
     UntrainedOption,
@@ -24,6 +26,7 @@ from zsad.cli.common import (
     method_weights,
 )
 from zsad.cli.output import JsonOption, ProgressLine, print_json, print_message, print_table
+from zsad.cli.paths import path, sentences
 from zsad.data.left_out import left_out_words
 from zsad.data.masks import faint_words
 from zsad.errors import ZsadError
@@ -54,7 +57,10 @@ def evaluate(
             show_default=False,
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", help="Folder for the results.", show_default=False)],
+    out: Annotated[
+        Path,
+        typer.Option("--out", parser=path, metavar="DIR", help="Folder for the results.", show_default=False),
+    ],
     backbone: BackboneOption = None,
     weights: WeightsOption = None,
     adapter: AdapterOption = None,
@@ -71,6 +77,16 @@ def evaluate(
         bool,
         typer.Option("--include-contaminated", help="Let cells whose images were seen in training count."),
     ] = False,
+    nouns: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--noun",
+            metavar="DATASET[:CLASS]=NOUN",
+            help="What prompts call the object of a dataset or class; may be given several times.",
+        ),
+    ] = None,
+    normal_prompt: NormalPromptOption = None,
+    abnormal_prompt: AbnormalPromptOption = None,
     image_size: ImageSizeOption = None,
     batch_size: BatchSizeOption = 8,
     device: DeviceOption = "auto",
@@ -85,6 +101,7 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Evaluate methods on datasets."""
+    from zsad.data.nouns import parse_nouns
     from zsad.evaluation.request import EvaluationRequest
     from zsad.evaluation.summary import STANDARD_METRICS
 
@@ -99,6 +116,9 @@ def evaluate(
         resolution=resolution,
         resume=resume,
         include_contaminated=include_contaminated,
+        nouns=parse_nouns(nouns or ()),
+        normal_prompts=sentences(normal_prompt, "--normal-prompt"),
+        abnormal_prompts=sentences(abnormal_prompt, "--abnormal-prompt"),
         image_size=image_size,
         batch_size=batch_size,
         device=device,
@@ -177,6 +197,7 @@ def print_results(rows: Sequence[SummaryRow], evaluation: Evaluation) -> None:
     print_table(
         [row.columns() | {name: _per_cent(row.metrics.get(name)) for name in names} for row in shown],
         (*TABLE, *names),
+        optional=("n_normal", "n_anomalous"),
     )
     print_message(f"report: {evaluation.store.folder / 'report.html'}")
 

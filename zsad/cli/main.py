@@ -5,15 +5,14 @@ from __future__ import annotations
 import io
 import os
 import sys
-import traceback
 from typing import Annotated
 
 import typer
 
 from zsad import __version__
 from zsad.cli.groups import RootGroup
-from zsad.cli.output import print_message
-from zsad.errors import ZsadError
+from zsad.cli.notices import notices, present
+from zsad.errors import InputError, ZsadError
 from zsad.plugin.host import NO_PLUGINS
 from zsad.plugin.imports import cause
 
@@ -51,7 +50,20 @@ class ZsadGroup(RootGroup):
     table = COMMANDS
 
 
-app = typer.Typer(cls=ZsadGroup, add_completion=True, rich_markup_mode=None)
+WORKER_DIED = (
+    "a process that decodes images was killed, most likely for want of memory; give fewer --workers or a "
+    "smaller --batch-size"
+)
+
+ANYWHERE = ("-q", "--quiet", "-v", "--verbose", "--log-file")
+"""Options of ``zsad`` itself that may stand after a built-in command too."""
+
+app = typer.Typer(
+    cls=ZsadGroup,
+    add_completion=True,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 
 
 def _print_version(wanted: bool) -> None:
@@ -91,8 +103,30 @@ def _root(
             callback=_leave_plugins_out,
         ),
     ] = False,
+    quiet: Annotated[
+        bool, typer.Option("-q", "--quiet", help="Print results and errors, and nothing else.")
+    ] = False,
+    verbose: Annotated[
+        bool,
+        typer.Option("-v", "--verbose", help="Print what libraries warn of, and the traceback of an error."),
+    ] = False,
+    log_file: Annotated[
+        str | None,
+        typer.Option(
+            "--log-file",
+            metavar="FILE",
+            help="Append every notice, with its time, to a file.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Zero-shot anomaly detection with vision-language models."""
+    if quiet and verbose:
+        raise InputError("--quiet and --verbose ask for opposite things; leave one of them out")
+    said = present()
+    said.quiet, said.verbose = quiet, verbose
+    if log_file is not None:
+        said.write_log(log_file)
     if ctx.invoked_subcommand is None:
         print(ctx.get_help())
 
@@ -108,7 +142,8 @@ def main(argv: list[str] | None = None) -> None:
             # Names of files may be no text at all, and a console may lack their characters.
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = _run(argv)
+        with notices():
+            code = _run(_hoisted(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader has gone (``zsad methods | head``). At exit, Python would try to flush once more.
@@ -118,7 +153,27 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(code)
 
 
-def _run(argv: list[str] | None) -> int:
+def _hoisted(argv: list[str]) -> list[str]:
+    """Put options of ``zsad`` itself that follow a built-in command before it."""
+    place = 0
+    while place < len(argv) and argv[place].startswith("-"):
+        place += 2 if argv[place] == "--log-file" else 1
+    first, rest = argv[:place], argv[place:]
+    if not rest or rest[0] not in COMMANDS:  # a plugin's command may have options of these names
+        return argv
+    kept: list[str] = []
+    while rest and rest[0] != "--":
+        word = rest.pop(0)
+        if word.partition("=")[0] not in ANYWHERE:
+            kept.append(word)
+            continue
+        first.append(word)
+        if word == "--log-file" and rest:
+            first.append(rest.pop(0))
+    return [*first, *kept, *rest]
+
+
+def _run(argv: list[str]) -> int:
     command = typer.main.get_command(app)
     try:
         code: int | None = command.main(argv, prog_name="zsad", standalone_mode=False)
@@ -135,9 +190,11 @@ def _run(argv: list[str] | None) -> int:
     except Exception as error:
         if isinstance(error, RuntimeError) and "out of memory" in str(error):  # as CUDA and MPS say it
             return _report(error, OUT_OF_MEMORY, 1)
+        if isinstance(error, RuntimeError) and "DataLoader worker" in str(error):  # wherever it is noticed
+            return _report(error, WORKER_DIED, 1)
         return _report(error, f"{cause(error)}; set ZSAD_DEBUG=1 for the traceback", 1)
     if code == 130:
-        print_message("interrupted")
+        present().say("interrupted")
     return code or 0
 
 
@@ -154,8 +211,6 @@ def _sentence(error: typer.TyperException) -> str:
 
 
 def _report(error: Exception, text: str, code: int) -> int:
-    """Print one line on stderr, after the traceback if ``ZSAD_DEBUG`` is set, and return the exit code."""
-    if os.environ.get("ZSAD_DEBUG", "") not in ("", "0"):
-        traceback.print_exception(error)
-    print_message(f"error: {' '.join(text.split())}")
+    """Print one line on stderr, after the traceback where that is wanted, and return the exit code."""
+    present().fail(error, text, debug=os.environ.get("ZSAD_DEBUG", "") not in ("", "0"))
     return code

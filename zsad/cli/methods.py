@@ -48,6 +48,7 @@ def list_methods(as_json: JsonOption = False) -> None:
     print_table(
         [{**row, "learned": "yes" if row.get("learned") else "no"} for row in rows],
         ("name", "learned", "fidelity", "paper", "summary"),
+        optional=("fidelity", "paper"),
     )
 
 

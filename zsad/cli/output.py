@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,6 +14,9 @@ from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
+
+from zsad.cli.notices import present
+from zsad.cli.tables import aligned, field_lines, fitted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,7 +27,14 @@ T = TypeVar("T")
 PLAIN_INTERVAL = 10.0
 """Seconds between progress lines where there is no terminal."""
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+def _json_alone(wanted: bool) -> bool:
+    if wanted:
+        present().keep_results_apart()
+    return wanted
+
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.", callback=_json_alone)]
 """The option ``--json`` of every command that prints a result."""
 
 
@@ -37,7 +48,7 @@ def stderr_console() -> Console:
 
 def print_message(text: str) -> None:
     """Print a notice to stderr."""
-    print(text, file=sys.stderr)
+    present().say(text)
 
 
 def print_json(value: object) -> None:
@@ -46,32 +57,41 @@ def print_json(value: object) -> None:
     Raises:
         ValueError: If a number is not finite, which JSON cannot say; an undefined figure is None.
     """
-    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=_jsonable))
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=_jsonable)
+    print(text, file=present().results or sys.stdout)
 
 
-def print_table(rows: Iterable[Mapping[str, object]], columns: Sequence[str]) -> None:
-    """Print a table: drawn by rich on a terminal, aligned plain lines elsewhere.
+def print_table(
+    rows: Iterable[Mapping[str, object]], columns: Sequence[str], optional: Sequence[str] = ()
+) -> None:
+    """Print a table: within the width of a terminal, aligned lines as wide as they are elsewhere.
 
     Args:
         rows: Cells by column; a missing or None cell is empty.
         columns: The columns to show, in order; their names are the header.
+        optional: Columns that a narrow terminal can miss, the least important first.
     """
-    cells = [[_text(row.get(column)) for column in columns] for row in rows]
-    if sys.stdout.isatty():
-        _print_rich_table(cells, columns)
+    texts = [{column: _text(row.get(column)) for column in columns} for row in rows]
+    width = _terminal_width()
+    if width is None:
+        print("\n".join(aligned(columns, texts)))
         return
-    lines = [list(columns), *cells]
-    widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
-    for line in lines:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    table = fitted(columns, texts, width, optional)
+    print("\n".join(table.lines))
+    if table.left_out:
+        names = ", ".join(table.left_out)
+        print_message(f"left out for want of width: {names}; a wider terminal, a pipe or --json shows them")
 
 
 def print_fields(fields: Mapping[str, object]) -> None:
-    """Print named values one a line, without those that are empty."""
-    shown = {name: text for name, value in fields.items() if (text := _text(value))}
-    width = max(map(len, shown), default=0)
-    for name, text in shown.items():
-        print(f"{name.ljust(width)}  {text}")
+    """Print named values one a line, without those that are empty; a terminal's lines break between words."""
+    for line in field_lines({name: _text(value) for name, value in fields.items()}, _terminal_width()):
+        print(line)
+
+
+def _terminal_width() -> int | None:
+    """Return the characters of a terminal's line, or None where standard output is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 class ProgressLine:
@@ -85,6 +105,7 @@ class ProgressLine:
     def __init__(self, total: int, unit: str) -> None:
         self.total, self.unit = total, unit
         self._shown = time.monotonic()
+        self._begun: tuple[str, int, float] | None = None
         self._bar: Progress | None = None
 
     def __enter__(self) -> ProgressLine:
@@ -99,6 +120,10 @@ class ProgressLine:
     def show(self, done: int, total: int | None = None, unit: str | None = None) -> None:
         """Show how much is done; a task that follows has its own total and unit."""
         self.total, self.unit = total or self.total, unit or self.unit
+        if self._begun is None or self._begun[0] != self.unit or done < self._begun[1]:
+            self._begun = self.unit, done, time.monotonic()
+        if present().quiet:
+            return
         if self._bar is None and sys.stderr.isatty():
             from rich.progress import Progress
 
@@ -108,15 +133,41 @@ class ProgressLine:
         if self._bar is not None:
             self._bar.update(self._task, completed=done, total=self.total, description=self.unit)
         elif time.monotonic() - self._shown > PLAIN_INTERVAL:
-            print_message(f"{done} of {self.total} {self.unit}")
+            print_message(f"{done} of {self.total} {self.unit}{self._left(done)}")
             self._shown = time.monotonic()
 
     def note(self, text: str) -> None:
         """Print a notice above the bar."""
         if self._bar is not None:
             self._bar.console.print(text)
+            present().note(text)
         else:
             print_message(text)
+
+    def _left(self, done: int) -> str:
+        """Return about how long the rest takes, at the pace so far."""
+        assert self._begun is not None
+        _, first, begun = self._begun
+        if done <= first:
+            return ""
+        return f", about {duration((time.monotonic() - begun) / (done - first) * (self.total - done))} left"
+
+
+def told_apart(figures: Sequence[float], least: int = 4, most: int = 9) -> list[str]:
+    """Return figures with as many decimals as it takes to tell those apart that differ."""
+    for decimals in range(least, most):
+        texts = [f"{figure:.{decimals}f}" for figure in figures]
+        if len(set(texts)) == len(set(figures)):
+            return texts
+    return [f"{figure:.{most}f}" for figure in figures]
+
+
+def duration(seconds: float) -> str:
+    """Return a time in the largest unit that says enough: ``40 s``, ``12 min``, ``3 h 20 min``."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def progress(items: Iterable[T], total: int, unit: str) -> Iterator[T]:
@@ -131,19 +182,6 @@ def progress(items: Iterable[T], total: int, unit: str) -> Iterator[T]:
         for count, item in enumerate(items, start=1):
             yield item
             line.show(count)
-
-
-def _print_rich_table(cells: list[list[str]], columns: Sequence[str]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for line in cells:
-        table.add_row(*(Text(cell) for cell in line))
-    Console().print(table)
 
 
 def _text(value: object) -> str:

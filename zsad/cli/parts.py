@@ -37,7 +37,7 @@ def list_parts(
     if as_json:
         print_json(found)
         return
-    print_table(found, ("name", "kind", "distribution", "summary"))
+    print_table(found, ("name", "kind", "distribution", "summary"), optional=("distribution",))
 
 
 @app.command("info")

@@ -21,7 +21,8 @@ def list_plugins(as_json: JsonOption = False) -> None:
         print_json(plugins)
         return
     columns = ("name", "distribution", "version", "status", "hooks", "note")
-    print_table([{**vars(p), "hooks": _short(p.hooks), "note": _note(p)} for p in plugins], columns)
+    rows = [{**vars(p), "hooks": _short(p.hooks), "note": _note(p)} for p in plugins]
+    print_table(rows, columns, optional=("version", "hooks"))
 
 
 @app.command("info")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zsad.cli.common import (
+    AbnormalPromptOption,
     AdapterOption,
     BackboneOption,
     BatchSizeOption,
@@ -15,13 +16,15 @@ from zsad.cli.common import (
     DtypeOption,
     ImageSizeOption,
     MethodOption,
+    NormalPromptOption,
     SeedOption,
     SetOption,
     UntrainedOption,
     WeightsOption,
     weights_source,
 )
-from zsad.cli.output import JsonOption, print_json, print_message, print_table, progress
+from zsad.cli.output import JsonOption, print_json, print_message, print_table, progress, told_apart
+from zsad.cli.paths import path, sentences
 from zsad.detect.provenance import about, decision
 from zsad.errors import InputError
 from zsad.recipe.settings import Settings
@@ -32,29 +35,35 @@ if TYPE_CHECKING:
 
 def predict(
     images: Annotated[
-        list[str], typer.Argument(help="Images, or folders of images.", metavar="IMAGE|FOLDER...")
+        list[Path],
+        typer.Argument(parser=path, help="Images, or folders of images.", metavar="IMAGE|FOLDER..."),
     ],
     method: MethodOption,
     backbone: BackboneOption = None,
     weights: WeightsOption = None,
     adapter: AdapterOption = None,
-    class_name: Annotated[str, typer.Option("--class-name", help="Object noun for prompts.")] = "object",
-    normal_prompt: Annotated[
-        list[str] | None,
-        typer.Option("--normal-prompt", help="Own sentence for the normal state; {} stands for the object."),
+    class_name: Annotated[
+        str | None,
+        typer.Option(
+            "--class-name", help="Object noun for prompts; by default 'object'.", show_default=False
+        ),
     ] = None,
-    abnormal_prompt: Annotated[
-        list[str] | None,
-        typer.Option("--abnormal-prompt", help="Own sentence for the abnormal state."),
-    ] = None,
+    normal_prompt: NormalPromptOption = None,
+    abnormal_prompt: AbnormalPromptOption = None,
     threshold: Annotated[
         float | None, typer.Option("--threshold", help="Score from which an image counts as anomalous.")
     ] = None,
     save_maps: Annotated[
         bool, typer.Option("--save-maps", help="Write each map as float32 .npy at native size.")
     ] = False,
+    save_overlays: Annotated[
+        bool, typer.Option("--overlay/--no-overlay", help="Write a picture with the map on it.")
+    ] = True,
     out: Annotated[
-        Path, typer.Option("--out", help="Folder for pictures, maps and predictions.json.")
+        Path,
+        typer.Option(
+            "--out", parser=path, metavar="DIR", help="Folder for pictures, maps and predictions.json."
+        ),
     ] = Path("zsad-predictions"),
     image_size: ImageSizeOption = None,
     batch_size: BatchSizeOption = 8,
@@ -67,17 +76,19 @@ def predict(
 ) -> None:
     """Score images and show where they look wrong."""
     from zsad.data.left_out import left_out_words
+    from zsad.data.nouns import noun_of
     from zsad.data.walk import find_images
     from zsad.detect.request import DetectorRequest
     from zsad.files import check_writable, write_json
     from zsad.plugin.host import get_host
     from zsad.recipe.prompts import with_sentences
 
-    if not class_name.strip():
-        raise InputError("--class-name: give the noun of the object, or leave it out for 'object'")
     host = get_host()
     settings = Settings.parse(overrides or ())
     settings.refuse_training()
+    noun = noun_of("object" if class_name is None else class_name)
+    if not noun:
+        raise InputError("--class-name is empty; name the object, or leave the option out")
     request = DetectorRequest(
         method=method,
         backbone=backbone,
@@ -86,7 +97,13 @@ def predict(
         device=device,
         dtype=dtype,
         image_size=image_size,
-        overrides=with_sentences(host, method, settings, normal_prompt or (), abnormal_prompt or ()),
+        overrides=with_sentences(
+            host,
+            method,
+            settings,
+            sentences(normal_prompt, "--normal-prompt"),
+            sentences(abnormal_prompt, "--abnormal-prompt"),
+        ),
         seed=seed,
         untrained=untrained,
     )
@@ -100,7 +117,7 @@ def predict(
 
     detector = load(request, host)
     print_message(describe(detector))
-    if class_name != "object" and not detector.uses_noun:
+    if class_name is not None and not detector.uses_noun:
         print_message(f"--class-name {class_name} changes nothing: method '{method}' reads no object noun")
     if found.left_out:
         print_message(left_out_words(found.left_out))
@@ -109,8 +126,12 @@ def predict(
     names = OutputNames(out)
     complete = False
     try:
-        results = predict_files(detector, paths, class_name, batch_size)
-        for entry in progress(written(results, names, detector, save_map=save_maps), len(paths), "images"):
+        results = predict_files(detector, paths, noun, batch_size)
+        for entry in progress(
+            written(results, names, detector, save_map=save_maps, save_overlay=save_overlays),
+            len(paths),
+            "images",
+        ):
             if isinstance(entry, FailedImage):
                 print_message(f"error: {entry.error}")
                 failed.append({"path": str(entry.path), "error": entry.error})
@@ -119,15 +140,17 @@ def predict(
                 done.append({**files, "decision": decision(result.score, threshold)})
         complete = True
     finally:
-        report = {**about(detector).plain(), "class_name": class_name, "threshold": threshold,
+        report = {**about(detector).plain(), "class_name": noun, "threshold": threshold,
                   "images": done, "failed": failed, "complete": complete}  # fmt: skip
         write_json(out / "predictions.json", report)
     if as_json:
         print_json(report)
     else:
+        shown = told_apart([row["score"] for row in done])
         print_table(
-            [{**row, "score": f"{row['score']:.4f}"} for row in done],
-            ("path", "score", "decision", "overlay"),
+            [{**row, "score": score} for row, score in zip(done, shown, strict=True)],
+            ("path", "score", "decision", "overlay") if save_overlays else ("path", "score", "decision"),
+            optional=("overlay",),
         )
     if not done:
         raise InputError(f"none of the {len(paths)} images could be read")

@@ -8,11 +8,14 @@ from typing import Annotated
 import typer
 
 from zsad.cli.output import JsonOption, print_json, print_message
+from zsad.cli.paths import path
 from zsad.errors import InputError
 
 
 def quickstart(
-    out: Annotated[Path, typer.Option("--out", help="Folder for the results.")] = Path("zsad-quickstart"),
+    out: Annotated[
+        Path, typer.Option("--out", parser=path, metavar="DIR", help="Folder for the results.")
+    ] = Path("zsad-quickstart"),
     as_json: JsonOption = False,
 ) -> None:
     """Evaluate a few methods on example images, offline: a table, pictures and a report."""

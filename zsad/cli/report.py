@@ -8,10 +8,13 @@ from typing import Annotated
 import typer
 
 from zsad.cli.output import JsonOption, print_json
+from zsad.cli.paths import path
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(help="Folder that 'zsad eval' wrote.", metavar="DIR")],
+    folder: Annotated[
+        Path, typer.Argument(parser=path, help="Folder that 'zsad eval' wrote.", metavar="DIR")
+    ],
     form: Annotated[str, typer.Option("--format", help="A form that a plugin offers.")] = "html",
     as_json: JsonOption = False,
 ) -> None:

@@ -21,6 +21,7 @@ from zsad.cli.common import (
     weights_source,
 )
 from zsad.cli.output import JsonOption, ProgressLine, print_fields, print_json
+from zsad.cli.paths import path
 from zsad.errors import InputError
 from zsad.recipe.settings import Settings
 
@@ -45,7 +46,9 @@ DataOption = Annotated[
 def train(
     method: MethodOption,
     data: DataOption,
-    out: Annotated[Path, typer.Option("--out", help="Folder of the run.", show_default=False)],
+    out: Annotated[
+        Path, typer.Option("--out", parser=path, metavar="DIR", help="Folder of the run.", show_default=False)
+    ],
     backbone: BackboneOption = None,
     weights: WeightsOption = None,
     epochs: Annotated[
@@ -80,7 +83,11 @@ def train(
     cache: Annotated[
         Path | None,
         typer.Option(
-            "--cache", help="Folder of the caches of features.", show_default="zsad/features in ~/.cache"
+            "--cache",
+            parser=path,
+            metavar="DIR",
+            help="Folder of the caches of features.",
+            show_default="zsad/features in ~/.cache",
         ),
     ] = None,
     no_cache: Annotated[

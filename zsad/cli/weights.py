@@ -52,7 +52,8 @@ def list_weights(as_json: JsonOption = False) -> None:
         }
         for row in rows
     ]
-    print_table(shown, ("method", "backbone", "origin", "trained_on", "size", "sha256", "where"))
+    columns = ("method", "backbone", "origin", "trained_on", "size", "sha256", "where")
+    print_table(shown, columns, optional=("sha256", "origin"))
 
 
 @app.command("info")

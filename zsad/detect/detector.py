@@ -18,6 +18,7 @@ from zsad.backbones.text import TextTower
 from zsad.backbones.text_view import TowerText
 from zsad.backbones.vision import VisionTower
 from zsad.data.images import read_image
+from zsad.data.nouns import noun_of
 from zsad.data.preprocess import input_tensor
 from zsad.detect.building import build_part, check_owns_its_tensors
 from zsad.detect.passes import Reading, encode_together
@@ -269,7 +270,7 @@ class Detector(nn.Module):
 
 
 def _class_names(given: str | Sequence[str], count: int) -> list[str]:
-    names = [given] * count if isinstance(given, str) else list(given)
+    names = [noun_of(name) for name in ([given] * count if isinstance(given, str) else given)]
     if len(names) != count:
         raise InputError(f"{count} images were given with {len(names)} class names")
     if not all(name.strip() for name in names):

@@ -107,7 +107,12 @@ class OutputNames:
 
 
 def written(
-    results: Iterable[ImageResult | FailedImage], names: OutputNames, detector: Detector, *, save_map: bool
+    results: Iterable[ImageResult | FailedImage],
+    names: OutputNames,
+    detector: Detector,
+    *,
+    save_map: bool,
+    save_overlay: bool = True,
 ) -> Iterator[tuple[ImageResult, dict[str, Any]] | FailedImage]:
     """Write results while the next ones are computed; yield each, in order, once its files are there.
 
@@ -116,6 +121,7 @@ def written(
         names: Names of the files.
         detector: The detector, for the range of its map.
         save_map: Whether to write the map too.
+        save_overlay: Whether to write the picture.
 
     Raises:
         ZsadError: The folder cannot be written to.
@@ -124,7 +130,7 @@ def written(
     def write(result: ImageResult | FailedImage) -> tuple[ImageResult, dict[str, Any]] | FailedImage:
         if isinstance(result, FailedImage):
             return result
-        return result, write_result(result, names, detector, save_map=save_map)
+        return result, write_result(result, names, detector, save_map=save_map, save_overlay=save_overlay)
 
     with ThreadPoolExecutor(1) as writer:  # one thread, so that names come in the order of the results
         pending: deque[Future[tuple[ImageResult, dict[str, Any]] | FailedImage]] = deque()
@@ -141,18 +147,20 @@ def written(
 
 
 def write_result(
-    result: ImageResult, names: OutputNames, detector: Detector, *, save_map: bool
+    result: ImageResult, names: OutputNames, detector: Detector, *, save_map: bool, save_overlay: bool
 ) -> dict[str, Any]:
-    """Write the overlay, and the map where wanted; return what was written, as plain data.
+    """Write overlay and map where wanted; return what was written, as plain data.
 
     Raises:
         ZsadError: The folder cannot be written to.
     """
     base = names.base(result.path)
     display = detector.recipe.recipe.display
-    picture = names.folder / f"{base}_overlay.png"
-    write_png(picture, overlay(result.sample.image, result.anomaly_map, display.low, display.high))
-    written: dict[str, Any] = {"path": str(result.path), "score": result.score, "overlay": str(picture)}
+    written: dict[str, Any] = {"path": str(result.path), "score": result.score}
+    if save_overlay:
+        picture = names.folder / f"{base}_overlay.png"
+        write_png(picture, overlay(result.sample.image, result.anomaly_map, display.low, display.high))
+        written["overlay"] = str(picture)
     if save_map:
         file = names.folder / f"{base}_map.npy"
         write_npy(file, result.anomaly_map)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from zsad.data.loading import default_workers
+from zsad.data.nouns import with_nouns
 from zsad.data.spec import open_dataset
 from zsad.evaluation.cells import Rules
 from zsad.evaluation.contestants import load_contestants
@@ -107,7 +108,7 @@ def open_evaluation(request: EvaluationRequest, host: Host) -> Evaluation:
         ZsadError: The folder cannot be written to.
     """
     request.check(host)
-    datasets = [open_dataset(spec, host) for spec in request.data]
+    datasets = with_nouns([open_dataset(spec, host) for spec in request.data], request.nouns)
     # Refused before seconds go into a backbone: a folder that holds a run, or cannot be written to.
     store = ResultStore(request.folder)
     store.open(resume=request.resume)

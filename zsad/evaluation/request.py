@@ -11,6 +11,7 @@ from zsad.detect.request import Conditions, DetectorRequest
 from zsad.errors import InputError, nearest
 from zsad.evaluation.results import Resolution
 from zsad.evaluation.summary import STANDARD_METRICS
+from zsad.recipe.prompts import with_sentences
 
 if TYPE_CHECKING:
     from zsad.plugin.host import Host
@@ -34,6 +35,9 @@ class EvaluationRequest(Conditions):
         workers: Processes that decode images, or None for one per core but for the one that computes.
         resume: Keep the finished cells of the folder.
         include_contaminated: Let cells whose images were seen in training count in means.
+        nouns: What prompts call objects: by dataset, or by ``DATASET:CLASS``.
+        normal_prompts: Sentences for the normal state in the place of the methods' own.
+        abnormal_prompts: Sentences for the abnormal state.
 
     Raises:
         InputError: Weights of a method that is not evaluated, or overrides that only training heeds.
@@ -51,6 +55,9 @@ class EvaluationRequest(Conditions):
     workers: int | None = None
     resume: bool = False
     include_contaminated: bool = False
+    nouns: Mapping[str, str] = field(default_factory=dict)
+    normal_prompts: tuple[str, ...] = ()
+    abnormal_prompts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -75,11 +82,15 @@ class EvaluationRequest(Conditions):
         """
         for name in self.metrics:
             host.metrics.get(name)
-        for request in self.detectors():
+        for request in self.detectors(host):
             request.check(host)
 
-    def detectors(self) -> list[DetectorRequest]:
-        """Return what is asked of the detectors, one for each method."""
+    def detectors(self, host: Host) -> list[DetectorRequest]:
+        """Return what is asked of the detectors, one for each method.
+
+        Raises:
+            InputError: Sentences are given, and a method takes none.
+        """
         return [
             DetectorRequest(
                 method=method,
@@ -89,7 +100,9 @@ class EvaluationRequest(Conditions):
                 device=self.device,
                 dtype=self.dtype,
                 image_size=self.image_size,
-                overrides=self.overrides,
+                overrides=with_sentences(
+                    host, method, self.overrides, self.normal_prompts, self.abnormal_prompts
+                ),
                 seed=self.seed,
                 untrained=self.untrained,
             )
@@ -114,6 +127,9 @@ class EvaluationRequest(Conditions):
             "untrained": self.untrained,
             "overrides": self.overrides.texts,
             "resolution": self.resolution,
+            "nouns": dict(self.nouns),
+            "normal_prompts": list(self.normal_prompts),
+            "abnormal_prompts": list(self.abnormal_prompts),
         }
 
 

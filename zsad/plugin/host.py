@@ -91,16 +91,25 @@ class Host:
 
     def __init__(self, plugins: Iterable[PluginRecord], claims: Mapping[str, list[Claim[Any]]]) -> None:
         self.plugins: list[PluginRecord] = list(plugins)
-        self.backbones: Registry[BackboneSpec] = Registry("backbone", claims.get("zsad_backbones", ()))
-        self.parts: Registry[PartSpec] = Registry("part", claims.get("zsad_parts", ()))
-        self.recipes: Registry[RecipeSpec] = Registry("method", claims.get("zsad_recipes", ()))
-        self.datasets: Registry[DatasetSpec] = Registry("dataset layout", claims.get("zsad_datasets", ()))
-        self.metrics: Registry[MetricSpec] = Registry("metric", claims.get("zsad_metrics", ()))
-        self.losses: Registry[LossSpec] = Registry("loss", claims.get("zsad_losses", ()))
-        self.generators: Registry[GeneratorSpec] = Registry("generator", claims.get("zsad_generators", ()))
-        self.reporters: Registry[ReporterSpec] = Registry("reporter", claims.get("zsad_reporters", ()))
-        self.commands: Registry[CommandSpec] = Registry("command", claims.get("zsad_commands", ()))
-        self.demo_tabs: Registry[DemoTabSpec] = Registry("demo tab", claims.get("zsad_demo_tabs", ()))
+        failed = {p.name: p.error or p.status for p in self.plugins if p.status in ("failed", "incompatible")}
+        self.backbones: Registry[BackboneSpec] = Registry(
+            "backbone", claims.get("zsad_backbones", ()), failed
+        )
+        self.parts: Registry[PartSpec] = Registry("part", claims.get("zsad_parts", ()), failed)
+        self.recipes: Registry[RecipeSpec] = Registry("method", claims.get("zsad_recipes", ()), failed)
+        self.datasets: Registry[DatasetSpec] = Registry(
+            "dataset layout", claims.get("zsad_datasets", ()), failed
+        )
+        self.metrics: Registry[MetricSpec] = Registry("metric", claims.get("zsad_metrics", ()), failed)
+        self.losses: Registry[LossSpec] = Registry("loss", claims.get("zsad_losses", ()), failed)
+        self.generators: Registry[GeneratorSpec] = Registry(
+            "generator", claims.get("zsad_generators", ()), failed
+        )
+        self.reporters: Registry[ReporterSpec] = Registry(
+            "reporter", claims.get("zsad_reporters", ()), failed
+        )
+        self.commands: Registry[CommandSpec] = Registry("command", claims.get("zsad_commands", ()), failed)
+        self.demo_tabs: Registry[DemoTabSpec] = Registry("demo tab", claims.get("zsad_demo_tabs", ()), failed)
 
     @classmethod
     def discover(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -11,6 +11,9 @@ from zsad.errors import InputError, nearest
 from zsad.plugin.specs import Spec
 
 S = TypeVar("S", bound=Spec)
+
+FEW = 12
+"""Names that a message lists; where there are more, a listing shows them."""
 
 
 def canonical(distribution: str) -> str:
@@ -38,12 +41,27 @@ class Claim(Generic[S]):
         return f"{self.distribution}:{self.spec.name}"
 
 
+def _family(name: str) -> str:
+    """Return the first word of a name: of a part ``acme.sharpen`` and a method ``acme@fast``, ``acme``."""
+    return re.split(r"[.:@]", name, maxsplit=1)[0]
+
+
 class Registry(Generic[S]):
     """The claims of one hook, in the order in which plugins were loaded."""
 
-    def __init__(self, noun: str, claims: Iterable[Claim[S]]) -> None:
+    def __init__(
+        self, noun: str, claims: Iterable[Claim[S]], failed: Mapping[str, str] | None = None
+    ) -> None:
+        """Take the claims.
+
+        Args:
+            noun: What the specs describe.
+            claims: Who contributes what.
+            failed: Plugins that contribute nothing because they are broken, with the reason.
+        """
         self.noun = noun
         self._claims = tuple(claims)
+        self._failed = dict(failed or {})
 
     def items(self) -> list[tuple[str, Claim[S]]]:
         """Return every claim with the shortest name that ``get`` accepts for it."""
@@ -78,7 +96,18 @@ class Registry(Generic[S]):
             choices = " or ".join(f"'{claim.qualified}'" for claim in found)
             raise InputError(f"{self.noun} '{name}' is claimed by {owners}; write {choices}")
         known = {claim.spec.name for claim in self._claims} | {claim.qualified for claim in self._claims}
-        raise InputError(f"unknown {self.noun} '{name}'{nearest(name, sorted(known))}")
+        hint = "" if _family(name) in self._failed else nearest(name, sorted(known)) or self._choices()
+        raise InputError(f"unknown {self.noun} '{name}'{hint}{self._missed(name)}")
+
+    def _missed(self, name: str) -> str:
+        """Return which broken plugin may have what is not found: the one of its name, else all of them."""
+        own = {plugin: why for plugin, why in self._failed.items() if plugin == _family(name)} or self._failed
+        return "".join(f"; plugin '{plugin}' may have it, and failed: {why}" for plugin, why in own.items())
+
+    def _choices(self) -> str:
+        """Return what there is, where it is few enough to be read."""
+        names = self.names()
+        return f" (there are: {', '.join(names)})" if 0 < len(names) <= FEW else ""
 
     def __contains__(self, name: object) -> bool:
         """Whether somebody claims the name; ``get`` still refuses it where several do."""

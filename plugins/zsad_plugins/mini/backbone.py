@@ -54,7 +54,8 @@ def read_mini(path: Path | None = None) -> tuple[MiniModel, Tensor, dict[str, Te
         stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     state = dict(stored)
     ids = state.pop(TOKEN_IDS_KEY)
-    with torch.device("meta"):
+    # Drawn and thrown away: on the meta device, torch would load its compiler for a multiplication.
+    with seeded(RANDOM_SEED):
         model = MiniModel(shape)
     model.load_state_dict({name: value.float() for name, value in state.items()}, assign=True)
     return model.requires_grad_(False).eval(), ids, stored

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cache, cached_property
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from zsad.errors import ZsadError, ZsadWarning
 
 PADDING_ROW = 0
 """CLIP pads with id 0, which is also the exclamation mark."""
@@ -17,7 +21,7 @@ START_ID, END_ID = 49406, 49407
 """CLIP's start and end tokens, the two largest ids."""
 
 
-class UnknownWordsWarning(UserWarning):
+class UnknownWordsWarning(ZsadWarning):
     """A text holds words that ``mini`` never met: they all read as one unknown vector."""
 
 
@@ -50,9 +54,7 @@ class RowTokenizer:
 
     @cached_property
     def _clip(self) -> Any:
-        from open_clip.tokenizer import SimpleTokenizer  # open_clip takes seconds to import
-
-        return SimpleTokenizer(context_length=self.context_length)
+        return _simple_tokenizer()(context_length=self.context_length)
 
     def __call__(self, texts: str | Sequence[str]) -> Tensor:
         """Return rows [n, context_length] int64, padded with ``PADDING_ROW``."""
@@ -83,3 +85,20 @@ class RowTokenizer:
                 UnknownWordsWarning,
                 stacklevel=2,
             )
+
+
+@cache
+def _simple_tokenizer() -> Any:
+    """Return open_clip's ``SimpleTokenizer``, from its file alone.
+
+    Importing it by name would run the package too: models, transformers, torchvision and timm, which take
+    seconds, for a tokenizer that needs none of them.
+    """
+    package = find_spec("open_clip")  # finds, and does not import
+    if package is None or package.origin is None:
+        raise ZsadError("open_clip is not installed; 'pip install open_clip_torch' mends it")
+    spec = spec_from_file_location(f"{__name__}.open_clip", Path(package.origin).with_name("tokenizer.py"))
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.SimpleTokenizer
