@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from zsad.data.left_out import LeftOut
-from zsad.data.names import no_member
+from zsad.data.names import no_image, no_place
 from zsad.data.outputs import PREDICTIONS, WRITTEN, named_outputs
 from zsad.errors import InputError
 from zsad_demo.uploads import shown_name
@@ -106,7 +106,7 @@ def _sorted(opened: zipfile.ZipFile) -> tuple[list[zipfile.ZipInfo], tuple[LeftO
     wanted, left_out = [], []
     for entry in files:
         path = _path(entry)
-        reason = no_member(path) or (WRITTEN if path in ours else "")
+        reason = no_place(path) or (WRITTEN if path in ours else no_image(path.name))
         if reason and path.suffix.lower() not in _ARCHIVES:
             left_out.append(LeftOut(Path(shown_name(entry.filename)), reason))
         else:
@@ -115,11 +115,11 @@ def _sorted(opened: zipfile.ZipFile) -> tuple[list[zipfile.ZipInfo], tuple[LeftO
 
 
 def _outputs(opened: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Iterator[PurePosixPath]:
-    """Yield the entries that the record of a prediction names as zsad's own."""
+    """Yield the record of a prediction and the entries that it names as zsad's own."""
     path = _path(entry)
     if path.name in PREDICTIONS and not entry.flag_bits & _ENCRYPTED:
         for written in named_outputs(lambda: _start(opened, entry)):
-            yield path.with_name(written)
+            yield from (path, path.with_name(written))
 
 
 def _start(opened: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:

@@ -117,3 +117,57 @@ def test_wrong_spec(zsad, root) -> None:
     assert answer.code == 2 and "did you mean 'hex_nut'" in answer.sentence
     answer = zsad("datasets", "check", str(root))
     assert answer.code == 2 and f"folder={root}" in answer.sentence
+
+
+def test_check_counts_and_names_what_is_left_out(zsad, root) -> None:
+    nut = root / "hex_nut"
+    (nut / "test" / "good" / "5.HEIC").touch()
+    (nut / "test" / "bent" / "6.png").symlink_to(root / "gone.png")
+    (root / "__MACOSX").mkdir()
+    (root / "__MACOSX" / "._1.png").touch()
+    save(nut / "test" / "good" / "deep" / "9.png")
+    answer = zsad("datasets", "check", f"mvtec={root}")
+    assert answer.code == 0 and answer.out.splitlines()[1].split()[3:] == ["3", "2", "2", "1", "0"]
+    assert answer.err == (
+        "left out: 3, because left behind by a system (1), a link to nothing (1), "
+        ".heic needs converting to PNG or JPEG (1); --names says which\n"
+    )
+    lines = zsad("datasets", "check", f"mvtec={root}", "--names").err.splitlines()
+    assert f"left out: {nut / 'test/bent/6.png'}, a link to nothing" in lines and len(lines) == 4
+    listed = json.loads(zsad("datasets", "check", f"mvtec={root}", "--json").out)["left_out"]
+    assert {entry["path"]: entry["reason"] for entry in listed} == {
+        str(root / "__MACOSX/._1.png"): "left behind by a system",
+        str(nut / "test/bent/6.png"): "a link to nothing",
+        str(nut / "test/good/5.HEIC"): ".heic needs converting to PNG or JPEG",
+    }
+
+
+def test_check_counts_what_another_rule_for_masks_would_mark(zsad, root) -> None:
+    values = np.zeros((4, 6), np.uint8)
+    values[0], values[1:3] = 255, 100
+    Image.fromarray(values).save(root / "hex_nut/ground_truth/bent/1_mask.png")
+    save(root / "hex_nut/ground_truth/bent/2_mask.png", 1)
+    answer = zsad("datasets", "check", f"mvtec={root}")
+    assert answer.code == 0
+    numbers, faint = answer.err.splitlines()
+    assert numbers.startswith("masks of 1 images have no value above half of white: they are read as class")
+    assert "masks of 1 images have values from 1 to half of white" in faint
+    assert "6 pixels are marked, and 18 would be if everything above 0 was" in faint
+    assert json.loads(zsad("datasets", "check", f"mvtec={root}", "--json").out)["mask_levels"] == {
+        "of_numbers": 1,
+        "faint": 1,
+        "marked_pixels": 6,
+        "pixels_above_zero": 18,
+    }
+
+
+def test_unknown_layouts_list_the_known_ones(zsad, root) -> None:
+    answer = zsad("datasets", "check", f"mvteck={root}")
+    assert answer.code == 2 and "did you mean 'mvtec'" in answer.sentence
+    assert "; layouts are btad, folder, manifest, meta, mvtec," in answer.sentence
+
+
+@pytest.mark.parametrize("layout", ["manifest", "meta"])
+def test_lists_without_end_are_refused_at_once(zsad, layout) -> None:
+    answer = zsad("datasets", "check", f"{layout}=/dev/zero")
+    assert answer.code == 2 and answer.sentence == "error: cannot read '/dev/zero': it is not a regular file"

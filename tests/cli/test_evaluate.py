@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from safetensors.torch import save_file
@@ -348,3 +349,23 @@ def test_nouns_and_sentences_of_a_dataset(zsad, parts, tmp_path) -> None:
     refused = zsad(*words(parts, tmp_path / "x", "--normal-prompt", "x", methods=("musc",)))
     assert refused.code == 2 and "does not take --normal-prompt" in refused.sentence
     assert not (tmp_path / "x").exists()
+
+
+def test_what_is_left_out_and_what_masks_leave_unmarked_is_said(zsad, tmp_path) -> None:
+    root = tmp_path / "parts"
+    for number in range(2):
+        for place in (root / "images" / "good", root / "images" / "bent" / "deep", root / "masks" / "bent"):
+            place.mkdir(parents=True, exist_ok=True)
+            pixels = np.random.default_rng(number).integers(0, 256, (32, 32), dtype=np.uint8)
+            Image.fromarray(pixels).save(place / f"{number}.png")
+        mask = np.zeros((32, 32), np.uint8)
+        mask[:4], mask[4:12] = 255, 100
+        Image.fromarray(mask).save(root / "masks" / "bent" / f"{number}.png")
+    (root / "images" / "good" / "2.heic").touch()
+    answer = zsad(*words(root, tmp_path / "out"))
+    assert answer.code == 0
+    lines = answer.err.splitlines()
+    assert "parts: left out: 1, because .heic needs converting to PNG or JPEG (1)" in lines
+    (faint,) = [line for line in lines if "half of white" in line]
+    assert faint.startswith("masks of 2 images") and "256 pixels are marked, and 768 would be" in faint
+    assert [(row["n_normal"], row["n_anomalous"]) for row in table(tmp_path / "out")] == [("2", "2")] * 2

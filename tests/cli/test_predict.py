@@ -302,3 +302,25 @@ def test_a_home_folder_is_found_where_the_shell_leaves_it(zsad, tiny, photo, tmp
     _score(zsad, tiny, photo, "~/results")
     assert (tmp_path / "home" / "results" / "predictions.json").is_file()
     assert not (tmp_path / "~").exists()
+
+
+def test_a_second_run_in_a_folder_scores_the_same_images(zsad, tiny, photo, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Image.open(photo).rotate(90, expand=True).save(tmp_path / "other.jpg")
+    words = ("predict", ".", "--method", "musc", "--backbone", tiny, "--json", "--save-maps")
+    former = zsad(*words)
+    assert "left out" not in former.err
+    scores = [(image["path"], image["score"]) for image in json.loads(former.out)["images"]]
+    assert [path for path, _ in scores] == ["other.jpg", "photo.png"]
+    for out, left in (("zsad-predictions", 5), ("again", 5), (".", 10), (".", 15)):
+        answer = zsad(*words, "--out", out)
+        assert answer.code == 0, answer.err
+        assert [(image["path"], image["score"]) for image in json.loads(answer.out)["images"]] == scores
+        assert f"left out: {left}, because" in answer.err
+
+
+def test_an_empty_name_is_not_the_current_folder(zsad, tiny, photo, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    answer = zsad("predict", "", "--method", "clip-baseline", "--backbone", tiny)
+    assert answer.code == 2 and "an empty name was given for an image" in answer.sentence
+    assert not (tmp_path / "zsad-predictions").exists()

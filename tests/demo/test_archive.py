@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 import struct
 import time
 import zipfile
@@ -180,3 +181,36 @@ def test_a_name_with_a_time_is_taken(tmp_path: Path, folder: Path) -> None:
     archive = packed(tmp_path / "a.zip", {"line 3/2024-05-01T10:30:00.png": png()})
     (found,) = unpack(archive, "a.zip", folder, Limits()).images
     assert (found.name, found.reason) == ("line 3/2024-05-01T10:30:00.png", "")
+
+
+def test_images_that_are_not_read_and_outputs_of_zsad_are_left_out(tmp_path: Path, folder: Path) -> None:
+    record = {"images": [{"path": "a.png", "score": 0.5, "overlay": "/x/a_overlay.png"}]}
+    entries = {
+        "p/a_overlay.png": png(),
+        "p/predictions.json": json.dumps(record).encode(),
+        "a_overlay.png": png(),
+        "b.HEIC": b"x",
+        "c.jfif": png(),
+        "@eaDir/c.jfif/SYNOPHOTO_THUMB_M.jpg": png(),
+        "old.zip": b"x",
+    }
+    contents = unpack(packed(tmp_path / "a.zip", entries), "a.zip", folder, Limits())
+    assert [(entry.name, entry.reason) for entry in contents.images] == [
+        ("a_overlay.png", ""),
+        ("c.jfif", ""),
+        ("old.zip", "it is an archive inside an archive"),
+    ]
+    assert [(str(entry.path), entry.reason) for entry in contents.left_out] == [
+        ("p/a_overlay.png", "written by zsad"),
+        ("p/predictions.json", "written by zsad"),
+        ("b.HEIC", ".heic needs converting to PNG or JPEG"),
+        ("@eaDir/c.jfif/SYNOPHOTO_THUMB_M.jpg", "left behind by a system"),
+    ]
+
+
+@pytest.mark.parametrize("record", [b"", b"{", b"x" * 2_000_000, b"[" * 100_000])
+def test_records_that_are_none_name_nothing(tmp_path: Path, folder: Path, record: bytes) -> None:
+    archive = packed(tmp_path / "a.zip", {"a.png": png(), "predictions.json": record})
+    contents = unpack(archive, "a.zip", folder, Limits())
+    assert [entry.name for entry in contents.images] == ["a.png"]
+    assert [str(entry.path) for entry in contents.left_out] == ["predictions.json"]

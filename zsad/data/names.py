@@ -58,11 +58,10 @@ def no_folder(name: str) -> str:
     return HIDDEN if name.startswith(".") else ""
 
 
-def no_member(path: PurePath) -> str:
-    """Return why a file somewhere below a folder is left out, or an empty string; all of its path counts."""
+def no_place(path: PurePath) -> str:
+    """Return why what lies in the folders of a path is left out, or an empty string."""
     above = (part for part in path.parts[:-1] if part not in (".", ".."))
-    reasons = (*(no_folder(part) for part in above), no_image(path.name))
-    return next(filter(None, reasons), "")
+    return next(filter(None, map(no_folder, above)), "")
 
 
 def composed(text: str) -> str:
