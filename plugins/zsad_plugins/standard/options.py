@@ -9,7 +9,6 @@ from pydantic import Field
 from zsad.plugin.options import Options
 from zsad.recipe.profiles import Depth, DepthValue
 
-
 Sentence = Annotated[str, Field(pattern=r"\S")]
 """A sentence of at least one word."""
 
