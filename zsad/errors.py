@@ -19,7 +19,7 @@ class InputError(ZsadError):
 
 
 class ZsadWarning(UserWarning):
-    """Something that a user should know and that stops nothing. The message is one sentence with the mend."""
+    """Something that a user should know and that stops nothing. The message is one sentence."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

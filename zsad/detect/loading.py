@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from zsad.backbones.clip import ClipBackbone
 from zsad.backbones.loading import load_backbone
 from zsad.detect.detector import Detector, backbone_facts
 from zsad.detect.request import DetectorRequest
-from zsad.errors import InputError
+from zsad.errors import InputError, ZsadWarning
 from zsad.plugin.host import Host, get_host
 from zsad.recipe.resolution import resolve
 from zsad.weights.loading import load_embedded_weights, load_weights
@@ -79,6 +80,8 @@ def _detector(request: DetectorRequest, host: Host, backbone: ClipBackbone) -> D
         image_size=request.image_size,
     )
     detector = Detector(backbone, recipe, seed=request.seed)
+    if recipe.recipe.remark and recipe.fidelity != "composed":  # of other parts it would say what is not so
+        warnings.warn(recipe.recipe.remark, ZsadWarning, stacklevel=2)
     learnable = {part.key: detector.parts[part.key] for part in recipe.learnable}
     shipped = None if backbone.adapter else recipe.recipe.weights.get(backbone.arch)
     if request.weights is not None:

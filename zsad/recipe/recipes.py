@@ -18,7 +18,7 @@ from zsad.recipe.training import Training
 
 Fidelity = Literal["official-code", "third-party-code", "paper", "inspired", "composed"]
 
-VARIABLE = ("fidelity", "profile", "image_size", "readout", "parts", "display", "training")
+VARIABLE = ("remark", "fidelity", "profile", "image_size", "readout", "parts", "display", "training")
 """The fields of a recipe that may differ from backbone to backbone."""
 
 
@@ -153,6 +153,7 @@ class Recipe(_Frozen):
     Attributes:
         name: Method name.
         summary: One sentence.
+        remark: A sentence that whoever runs it has to know, or None.
         fidelity: What its numbers agree with, as long as no part is overridden.
         paper: Publication, or None.
         code: Reference implementation, or None.
@@ -169,6 +170,7 @@ class Recipe(_Frozen):
 
     name: str
     summary: str
+    remark: str | None = None
     fidelity: Fidelity
     paper: Paper | None = None
     code: Code | None = None

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.loading import load_detector
-from zsad.errors import InputError
+from zsad.errors import InputError, ZsadWarning
 from zsad_plugins.drawn.procedural import generate
 from zsad_plugins.filo.regions import in_boxes
 
@@ -33,7 +33,9 @@ def test_large_boxes_do_not_count() -> None:
 
 def test_on_mini_the_map_outside_its_regions_is_damped(mini) -> None:
     images = [generate(0, index, size=240, anomalous=True).image for index in range(3)]
-    detector = load_detector("filo@dino", backbone=mini)  # with the weights that ship
+    with pytest.warns(ZsadWarning, match="filo@dino runs without Grounding DINO here") as said:
+        detector = load_detector("filo@dino", backbone=mini)  # with the weights that ship
+    assert len([entry for entry in said if entry.category is ZsadWarning]) == 1
     assert detector.recipe.fidelity == "inspired"
     plain = load_detector("filo", backbone=mini).predict(images, "gear")
     found = detector.predict(images, "gear")
