@@ -6,12 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from zsad.errors import InputError
 from zsad.recipe.settings import NO_SETTINGS, Settings
 from zsad.weights.adapter.card import read_adapter_card
 
 if TYPE_CHECKING:
     from zsad.plugin.host import Host
     from zsad.weights.loading import WeightsSource
+
+LARGEST_SEED = 2**63 - 1
+"""The largest seed that torch's generators take."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +31,8 @@ class Conditions:
         seed: Seed of everything random.
 
     Raises:
-        InputError: The image size is among the overrides too.
+        InputError: The backbone has an empty name, the seed is out of range, or the image size is among the
+            overrides too.
     """
 
     backbone: str | None = None
@@ -38,6 +43,10 @@ class Conditions:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if self.backbone is not None and not self.backbone.strip():
+            raise InputError("--backbone is empty; name one ('zsad backbones' lists them), or leave it out")
+        if not 0 <= self.seed <= LARGEST_SEED:
+            raise InputError(f"--seed {self.seed}: give a whole number from 0 to {LARGEST_SEED}")
         if self.image_size is not None:
             self.overrides.refuse_beside("--image-size", "image_size")
 

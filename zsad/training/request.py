@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from zsad.training.trainer import Precision
     from zsad.weights.loading import WeightsSource
 
-LARGEST_SEED = 2**63 - 1
-"""Torch takes no larger ones on every device."""
-
 
 def default_cache() -> Path:
     """Return where caches of features are kept: ``features`` in the folder of what can be made again."""
@@ -72,8 +69,6 @@ class TrainingRequest(Conditions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.seed <= LARGEST_SEED:
-            raise InputError(f"--seed {self.seed}: give a whole number from 0 to {LARGEST_SEED}")
         if self.adapter is None and (stray := self.overrides.of("adapter")):
             raise InputError(f"--set {stray.texts[0]}: there is no adapter; add --adapter lora")
         self.lora()
