@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -86,6 +87,8 @@ def predict(
     host = get_host()
     settings = Settings.parse(overrides or ())
     settings.refuse_training()
+    if threshold is not None and not math.isfinite(threshold):
+        raise InputError(f"--threshold {threshold}: give a finite number, for example 0.5")
     noun = noun_of("object" if class_name is None else class_name)
     if not noun:
         raise InputError("--class-name is empty; name the object, or leave the option out")

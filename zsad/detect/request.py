@@ -14,9 +14,8 @@ if TYPE_CHECKING:
     from zsad.plugin.host import Host
     from zsad.weights.loading import WeightsSource
 
-
 LARGEST_SEED = 2**63 - 1
-"""Torch takes no larger ones on every device."""
+"""The largest seed that torch's generators take."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +31,8 @@ class Conditions:
         seed: Seed of everything random.
 
     Raises:
-        InputError: A seed or an image size that is out of range, or an image size among the overrides too.
+        InputError: The backbone has an empty name, the seed is out of range, or the image size is among the
+            overrides too.
     """
 
     backbone: str | None = None
@@ -43,6 +43,8 @@ class Conditions:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if self.backbone is not None and not self.backbone.strip():
+            raise InputError("--backbone is empty; name one ('zsad backbones' lists them), or leave it out")
         if not 0 <= self.seed <= LARGEST_SEED:
             raise InputError(f"--seed {self.seed}: give a whole number from 0 to {LARGEST_SEED}")
         if self.image_size is not None:

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PositiveInt, ValidationError
 
 from zsad.errors import InputError, ZsadError, nearest
 from zsad.plugin.host import Host
@@ -72,7 +72,7 @@ class Official(_Frozen):
     """
 
     architectures: tuple[str, ...]
-    image_size: int = Field(ge=1)
+    image_size: PositiveInt
     vision: OfficialVision
     text: OfficialText
 
@@ -176,7 +176,7 @@ class Recipe(_Frozen):
     code: Code | None = None
     official: Official | None = None
     profile: Annotated[ProfileChoice, BeforeValidator(_profile_value)] = ProfileChoice()
-    image_size: int | None = Field(None, ge=1)
+    image_size: PositiveInt | None = None
     readout: Readout = Readout()
     parts: PartChoices
     display: Display = Display()
