@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -56,6 +58,7 @@ def predict(
     out: Annotated[
         Path, typer.Option("--out", help="Folder for pictures, maps and predictions.json.")
     ] = Path("zsad-predictions"),
+    resume: Annotated[bool, typer.Option("--resume", help="Keep finished images of the folder.")] = False,
     image_size: ImageSizeOption = None,
     batch_size: BatchSizeOption = 8,
     device: DeviceOption = "auto",
@@ -66,12 +69,14 @@ def predict(
     as_json: JsonOption = False,
 ) -> None:
     """Score images and show where they look wrong."""
+    from zsad.claim import claimed
     from zsad.data.images import find_images
     from zsad.detect.request import DetectorRequest
-    from zsad.files import check_writable, write_json
     from zsad.plugin.host import get_host
     from zsad.recipe.prompts import with_sentences
 
+    if threshold is not None and not math.isfinite(threshold):
+        raise InputError(f"--threshold {threshold} is no score; give a number, for example 0.5")
     host = get_host()
     settings = Settings.parse(overrides or ())
     settings.refuse_training()
@@ -89,31 +94,28 @@ def predict(
     )
     request.check(host)
     paths = find_images(images)
-    # Refused before seconds go into a backbone: a folder that cannot be written to.
-    check_writable(out)
-    from zsad.detect.loading import load
-    from zsad.detect.predictions import FailedImage, OutputNames, predict_files, written
+    # Refused before seconds go into a backbone: a folder that cannot be written to, or is written to already.
+    with claimed(out, "predicting into"):
+        from zsad.detect.loading import load
 
-    detector = load(request, host)
-    print_message(describe(detector))
-    done: list[dict[str, Any]] = []
-    failed: list[dict[str, str]] = []
-    names = OutputNames(out)
-    complete = False
-    try:
-        results = predict_files(detector, paths, class_name, batch_size)
-        for entry in progress(written(results, names, detector, save_map=save_maps), len(paths), "images"):
-            if isinstance(entry, FailedImage):
-                print_message(f"error: {entry.error}")
-                failed.append({"path": str(entry.path), "error": entry.error})
-            else:
-                result, files = entry
-                done.append({**files, "decision": decision(result.score, threshold)})
-        complete = True
-    finally:
-        report = {**about(detector).plain(), "class_name": class_name, "threshold": threshold,
-                  "images": done, "failed": failed, "complete": complete}  # fmt: skip
-        write_json(out / "predictions.json", report)
+        detector = load(request, host)
+        print_message(describe(detector))
+        known = about(detector)
+        asked = {
+            "recipe": known.recipe_hash,
+            "backbone": known.backbone.sha256,
+            "weights": known.weights.sha256,
+            "image_size": known.image_size,
+            "dtype": known.dtype,
+            "class_name": class_name,
+            "seed": seed,
+            "batch_size": batch_size,
+            "threshold": threshold,
+            "save_maps": save_maps,
+        }
+        facts = {**known.plain(), "class_name": class_name, "threshold": threshold}
+        report = _run(detector, paths, out, asked, facts, resume=resume)
+    done, failed = report["images"], report["failed"]
     if as_json:
         print_json(report)
     else:
@@ -126,6 +128,48 @@ def predict(
     if failed:
         print_message(f"error: {len(failed)} of {len(paths)} images could not be read")
         raise typer.Exit(1)
+
+
+def _run(
+    detector: Detector,
+    paths: Sequence[Path],
+    out: Path,
+    asked: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    *,
+    resume: bool,
+) -> dict[str, Any]:
+    """Score the images that no former run has finished; return the report of all of them."""
+    from zsad.detect.journal import Journal, images_hash
+    from zsad.detect.output_names import OutputNames
+    from zsad.detect.predictions import FailedImage, predict_files, written
+
+    journal = Journal(out, {**asked, "images": images_hash(paths)}, resume=resume)
+    if detector.scope().waits and len(journal.finished) < len(paths):
+        journal.forget()
+    if journal.finished:
+        print_message(f"{len(journal.finished)} of {len(paths)} images were finished already")
+    journal.begin(facts)
+    done: dict[Path, Mapping[str, Any]] = dict(journal.finished)
+    failed: list[dict[str, str]] = []
+    results = predict_files(detector, paths, facts["class_name"], asked["batch_size"], journal.finished)
+    answers = written(results, OutputNames(out, paths), detector, save_map=asked["save_maps"])
+    complete = False
+    try:
+        for entry in progress(answers, len(paths) - len(done), "images"):
+            if isinstance(entry, FailedImage):
+                print_message(f"error: {entry.error}")
+                failed.append({"path": str(entry.path), "error": entry.error})
+                journal.add(failed[-1])
+            else:
+                result, files = entry
+                done[result.path] = {**files, "decision": decision(result.score, asked["threshold"])}
+                journal.add(done[result.path])
+        complete = True
+    finally:
+        in_order = [done[path] for path in paths if path in done]
+        report = journal.close(facts, in_order, failed, complete=complete)
+    return report
 
 
 def describe(detector: Detector) -> str:

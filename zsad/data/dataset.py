@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from zsad.data.fingerprint import manifest_hash
+from zsad.data.fingerprint import content_marks, manifest_hash
 from zsad.data.order import natural_key
 from zsad.errors import InputError, nearest
 
@@ -44,12 +44,14 @@ class Dataset:
         root: Folder that all files belong to; hashes use paths relative to it.
         images: The test images, by class and then by path in natural order.
         normal_train_images: Normal images of the dataset's training part; later used as references.
+        layout: The layout that it was read by, or an empty string.
     """
 
     name: str
     root: Path
     images: tuple[DatasetImage, ...]
     normal_train_images: tuple[DatasetImage, ...] = ()
+    layout: str = ""
 
     def __post_init__(self) -> None:
         """Refuse what would make every figure wrong.
@@ -104,6 +106,15 @@ class Dataset:
             InputError: If a file cannot be read.
         """
         return manifest_hash(self.root, self.images, self.normal_train_images)
+
+    @cached_property
+    def content_marks(self) -> frozenset[str]:
+        """Short hashes of the content of every image, training images included; reads the files.
+
+        Raises:
+            InputError: If a file cannot be read.
+        """
+        return content_marks([*self.images, *self.normal_train_images])
 
     def restricted_to(self, classes: Sequence[str]) -> Dataset:
         """Return the dataset with these classes only, in the dataset's own order.
