@@ -16,8 +16,8 @@ ROOT = Path(__file__).resolve().parent.parent
 CORE = ROOT / "zsad"
 
 LAYERS = (
-    "errors", "files", "values", "prompts", "streams", "parts", "plugin", "recipe", "backbones", "metrics",
-    "data", "weights", "detect", "evaluation", "training", "cli",
+    "errors", "files", "claim", "values", "prompts", "streams", "parts", "plugin", "recipe", "backbones",
+    "metrics", "data", "weights", "detect", "evaluation", "training", "cli",
 )  # fmt: skip
 """The modules and packages of the core; each may import those before it."""
 

@@ -40,7 +40,9 @@ def test_converts_and_predict_loads(zsad, tiny, photo, authors_file, tmp_path) -
     out = tmp_path / "weights.safetensors"
     answer = zsad("convert", "anomalyclip", authors_file, out, "--trained-on", "visa", "--json")
     assert answer.code == 0
-    assert json.loads(answer.out)["trained_on"] == [{"dataset": "visa", "classes": None, "manifest": None}]
+    assert json.loads(answer.out)["trained_on"] == [
+        {"dataset": "visa", "classes": None, "manifest": None, "images": None}
+    ]
     state = checkpoint()["prompt_learner"]
     with safe_open(out, framework="pt") as file:
         context, deep = (file.get_tensor(f"prompt_learner.{name}") for name in ("context", "deep"))

@@ -105,6 +105,78 @@ def test_a_killed_run_is_resumed(zsad, tmp_path) -> None:
     assert not list(killed.rglob("*.tmp"))
 
 
+def test_two_evaluations_do_not_share_a_folder(zsad, tmp_path) -> None:
+    data, out = draw(tmp_path / "parts", CLASSES, normal=4, anomalous=4), tmp_path / "out"
+    process = start(words(data, out, "--workers", "1"), out, one_cell)
+    try:
+        os.kill(process.pid, signal.SIGSTOP)
+        refused = zsad(*words(data, out, "--resume", methods=("clip-baseline@vv",)))
+        assert refused.code == 2
+        assert (
+            f"--out {out}: another run is evaluating into this folder; wait for its end" in refused.sentence
+        )
+    finally:
+        os.kill(process.pid, signal.SIGCONT)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    before = cell_bytes(out)
+    answer = zsad(*words(data, out, "--resume", methods=("clip-baseline@vv",)))
+    assert answer.code == 0, answer.err
+    assert {name: content for name, content in cell_bytes(out).items() if name in before} == before
+    rows = table(out)
+    assert [row["method"] for row in rows] == ["clip-baseline"] * 7 + ["clip-baseline@vv"] * 7
+    printed = [line.split()[0] for line in answer.out.splitlines()[1:]]
+    assert printed.count("clip-baseline") == printed.count("clip-baseline@vv") == 7
+
+
+def test_a_class_that_a_method_cannot_answer_is_said_and_the_rest_goes_on(zsad, parts, tmp_path) -> None:
+    for path in [*(parts / "gear" / "good").iterdir(), *sorted((parts / "gear" / "scratch").iterdir())[1:]]:
+        path.unlink()
+        (parts / "gear" / "masks" / "scratch" / path.name).unlink(missing_ok=True)
+    out = tmp_path / "out"
+    answer = zsad(*words(parts, out, "--metrics", "pixel_ap", methods=("musc", "clip-baseline")))
+    assert answer.code == 1
+    first, last = [line for line in answer.err.splitlines() if line.startswith("error: ")]
+    assert first.startswith("error: musc on parts (gear): musc.mutual compares the images")
+    assert last == (
+        "error: 1 of 4 cells have no answer of their method; the report names them, the rest was evaluated"
+    )
+    values = {(row["method"], row["class"]): row["pixel_ap"] for row in table(out)}
+    assert values["musc", "gear"] == "" and values["musc", "mean"] == values["musc", "screw"] != ""
+    assert values["clip-baseline", "gear"] != ""
+    again = zsad(*words(parts, out, "--metrics", "pixel_ap", "--resume", methods=("musc", "clip-baseline")))
+    assert again.code == 1 and "3 of 4 cells were finished already" in again.err
+
+
+def test_damage_is_said_in_one_line(zsad, parts, tmp_path) -> None:
+    out = tmp_path / "out"
+    assert zsad(*words(parts, out)).code == 0
+    cell, summary = next((out / "cells").glob("*.json")), (out / "summary.csv").read_bytes()
+    cell.write_text("{}")
+    answer = zsad(*words(parts, out, "--resume"))
+    assert answer.code == 0
+    assert (
+        f"{cell} is damaged: it is set aside as {cell.name}.damaged, and made again"
+        in answer.err.splitlines()
+    )
+    assert "1 of 2 cells were finished already" in answer.err
+    assert (out / "summary.csv").read_bytes() == summary
+    assert (out / "cells" / f"{cell.name}.damaged").read_text() == "{}"
+
+
+def test_the_threshold_of_a_figure_is_said(zsad, parts, tmp_path) -> None:
+    answer = zsad(*words(parts, tmp_path / "a", "--metrics", "image_f1_max"))
+    cells = [json.loads(text) for text in cell_bytes(tmp_path / "a").values()]
+    for cell in cells:
+        at = cell["thresholds"]["image_f1_max"]
+        line = f"clip-baseline on parts ({cell['class']}): image_f1_max at {at:.4g}, tuned on the labels"
+        assert line in answer.err.splitlines()
+    many = draw(tmp_path / "many", CLASSES, normal=1, anomalous=1)
+    answer = zsad(*words(many, tmp_path / "b", "--metrics", "image_f1_max"))
+    report = tmp_path / "b" / "report.html"
+    assert f"thresholds, tuned on the labels, of every class: {report}" in answer.err.splitlines()
+
+
 def test_an_interrupt_keeps_what_is_finished(zsad, tmp_path) -> None:
     data = draw(tmp_path / "parts", CLASSES, normal=4, anomalous=4)
     out = tmp_path / "out"

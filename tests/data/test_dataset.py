@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from zsad.data.dataset import Dataset, DatasetImage
-from zsad.data.fingerprint import PROBE
+from zsad.data.fingerprint import content_marks
 from zsad.errors import InputError
 
 
@@ -123,16 +124,28 @@ def test_hash_depends_on_content(dataset) -> None:
     assert fresh(dataset, normal_train_images=()) != fresh(dataset)
 
 
-def test_large_images_count_by_their_ends(dataset) -> None:
-    file, size = dataset.images[0].image, 3 * PROBE
-    hashes = []
-    for place in (None, 0, size // 2, size - 1):
-        content = bytearray(size)
-        if place is not None:
-            content[place] = 1
-        file.write_bytes(content)
-        hashes.append(fresh(dataset))
-    assert hashes[0] == hashes[2] and len(set(hashes)) == 3
+@pytest.mark.parametrize("place", [0, 100_000, 199_999])
+def test_every_byte_of_a_large_image_counts(dataset, place) -> None:
+    file, held = dataset.images[0].image, bytearray(200_000)
+    file.write_bytes(held)
+    former, seen = fresh(dataset), file.stat()
+    held[place] = 1
+    file.write_bytes(held)
+    os.utime(file, ns=(seen.st_atime_ns, seen.st_mtime_ns))
+    assert fresh(dataset) != former
+
+
+def test_images_are_known_again_under_other_names(dataset, tmp_path) -> None:
+    other = tmp_path / "elsewhere" / "renamed.bin"
+    other.parent.mkdir()
+    shutil.copy(dataset.images[0].image, other)
+    (mark,) = content_marks([replace(dataset.images[0], image=other)])
+    assert mark == hashlib.sha256(other.read_bytes()).hexdigest()[:16]
+    assert mark in dataset.content_marks
+    everything = [*dataset.images, *dataset.normal_train_images]
+    assert dataset.content_marks == {
+        hashlib.sha256(entry.image.read_bytes()).hexdigest()[:16] for entry in everything
+    }
 
 
 def test_hash_of_missing_file(dataset) -> None:
@@ -142,7 +155,7 @@ def test_hash_of_missing_file(dataset) -> None:
 
 
 def test_nothing_imports_torch() -> None:
-    modules = ["dataset", "fingerprint", "folders", "inspection", "masks", "nouns", "spec"]
+    modules = ["contents", "dataset", "fingerprint", "folders", "inspection", "masks", "nouns", "spec"]
     readers = ["folder", "manifest", "meta", "mvtec", "visa"]
     names = [
         *(f"zsad.data.{name}" for name in modules),

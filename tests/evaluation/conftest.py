@@ -28,6 +28,8 @@ class Run(NamedTuple):
 
     evaluation: Evaluation
     cells: list[CellResult]
+    notes: list[str]
+    resumed: bool
 
     @property
     def folder(self) -> Path:
@@ -82,7 +84,9 @@ def evaluate(host: Host, tmp_path: Path) -> Callable[..., Run]:
             workers=workers,
             include_contaminated=include_contaminated,
         )
-        cells = [cell for step in evaluation.run({}) for cell in step.cells]
-        return Run(evaluation, cells)
+        steps = list(evaluation.run({}))
+        cells = [cell for step in steps for cell in step.cells]
+        notes = [note for step in steps for note in step.notes]
+        return Run(evaluation, cells, notes, any(step.resumed for step in steps))
 
     return run

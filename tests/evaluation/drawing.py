@@ -17,9 +17,10 @@ def draw(
     anomalous: int = 3,
     masks: bool = True,
     size: tuple[int, int] = (70, 90),
+    seed: int = 0,
 ) -> Path:
     """Draw noise, with a light square where it is anomalous, in the layout ``folder``."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     for name in classes:
         for number in range(normal + anomalous):
             pixels = rng.integers(60, 120, (*size, 3), dtype=np.uint8)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from dataclasses import replace
 
 import pytest
 
+from tests.evaluation.drawing import draw
 from zsad.backbones.card import TrainedOn
+from zsad.data.spec import open_dataset
+from zsad.evaluation.contamination import saw
 from zsad.weights.card import WeightsCard
 
 
@@ -79,3 +83,79 @@ def test_a_resumed_cell_says_what_is_known_now(evaluate, detector, dataset) -> N
     assert [cell.timings for cell in again.cells] == [cell.timings for cell in first.cells]
     assert summary(again)["gear"]["contaminated"] == "true"
     assert "contaminated" in (again.folder / "report.html").read_text()
+
+
+def marks(dataset) -> tuple[str, ...]:
+    return tuple(sorted(dataset.content_marks))
+
+
+def contaminated(evaluate, found, dataset, entry, out) -> list[str]:
+    found.cards = {"scorer": card(entry)}
+    run = evaluate([found], [dataset], out=out, metrics=("image_ap",))
+    return [cell.class_name for cell in run.cells if cell.contaminated_by]
+
+
+def test_images_are_known_by_their_content_and_not_by_a_folders_name(
+    evaluate, detector, host, dataset, tmp_path
+) -> None:
+    found = detector("clip-baseline")
+    moved = tmp_path / "quite other"
+    shutil.copytree(dataset.root / "gear", moved / "wheel")
+    again = open_dataset(f"folder={moved}", host)
+    seen = TrainedOn(dataset="parts", classes=dataset.classes, manifest="0" * 64, images=marks(dataset))
+    assert contaminated(evaluate, found, again, seen, "moved") == ["wheel"]
+    draw(tmp_path / "new" / "parts", ["gear"], seed=7)
+    fresh = open_dataset(f"folder={tmp_path / 'new' / 'parts'}", host)
+    assert fresh.name == "parts" and fresh.content_marks.isdisjoint(seen.images)
+    assert contaminated(evaluate, found, fresh, seen, "fresh") == []
+    one = seen.model_copy(update={"images": marks(dataset.restricted_to(["screw"]))})
+    assert contaminated(evaluate, found, dataset, one, "one") == ["screw"]
+
+
+@pytest.mark.parametrize("trained_on", ["mvtec", "MVTec AD", "mvtec_anomaly_detection"])
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ("mvtec={root}/mvtec", ["bottle", "own"]),
+        ("mvtec={root}/mvtec_anomaly_detection", ["bottle", "own"]),
+        ("mvtec={root}/renamed", ["bottle"]),
+        ("other:mvtec={root}/renamed", ["bottle"]),
+        ("folder={root}/mvtec-ad/bottle/test", ["test"]),
+        ("folder={root}/renamed/bottle/test", []),
+    ],
+)
+def test_what_people_name_is_known_by_aliases_layout_and_classes(
+    detector, host, tmp_path, trained_on, spec, expected
+) -> None:
+    for folder in ("mvtec", "mvtec_anomaly_detection", "renamed", "mvtec-ad"):
+        for name in ("bottle", "own"):
+            draw(tmp_path / "drawn", [name])
+            shutil.copytree(tmp_path / "drawn" / name / "good", tmp_path / folder / name / "test" / "good")
+            shutil.copytree(tmp_path / "drawn" / name / "scratch", tmp_path / folder / name / "test" / "bad")
+    dataset = open_dataset(spec.format(root=tmp_path), host)
+    entry = TrainedOn(dataset=trained_on)
+    if "folder=" in spec:
+        dataset = replace(dataset, images=tuple(replace(i, class_name="bottle") for i in dataset.images))
+        expected = ["bottle"] if expected else []
+    seen = [name for name in dataset.classes if saw(entry, dataset.restricted_to([name]), dataset)]
+    assert seen == expected
+    other = TrainedOn(dataset="visa")
+    assert not any(saw(other, dataset.restricted_to([name]), dataset) for name in dataset.classes)
+
+
+def test_a_published_set_in_another_layout_is_known_by_most_of_its_classes(host, tmp_path) -> None:
+    named = host.datasets.get("mvtec").spec.classes
+    for count, expected in ((8, True), (7, False)):
+        classes = [*named[:count], "own"]
+        dataset = open_dataset(f"folder={draw(tmp_path / str(count), classes)}", host)
+        seen = [
+            name
+            for name in classes
+            if saw(TrainedOn(dataset="mvtec"), dataset.restricted_to([name]), dataset)
+        ]
+        assert seen == (list(named[:count]) if expected else [])
+
+
+def test_cards_of_before_are_read() -> None:
+    entry = TrainedOn.model_validate({"dataset": "parts", "classes": ["gear"], "manifest": None})
+    assert entry.images is None and hash(entry) == hash(TrainedOn(dataset="parts", classes=("gear",)))

@@ -101,7 +101,9 @@ def test_format_0_and_1_say_the_same() -> None:
     for one, other in zip(former, present, strict=True):
         assert list(one.weights.parts) == list(other.weights.parts)
         assert all(known.origin is known.source is None for known in one.weights.parts.values())
-        changed = {"weights": other.weights, "timings": other.timings}
+        assert one.thresholds == {} and one.error is other.error is None
+        assert set(other.thresholds) == ({"image_f1_max"} if other.metrics["image_f1_max"] else set())
+        changed = {"weights": other.weights, "timings": other.timings, "thresholds": other.thresholds}
         assert one.model_copy(update=changed) == other
 
 
@@ -181,7 +183,7 @@ def test_a_cell_of_format_0_is_kept_on_resume(evaluate, detector, dataset) -> No
     for cell in run.cells:
         path = run.folder / "cells" / f"{cell.key}.json"
         weights = {"name": "", "origin": "none", "sha256": cell.weights.sha256, "trained_on": {}}
-        spoilt(path, format=OUT, weights=weights)
+        spoilt(path, format=OUT, weights=weights, thresholds=OUT, error=OUT)
     before = {path: path.read_bytes() for path in (run.folder / "cells").glob("*.json")}
     assert len(before) == 2 and not any(b'"format"' in content for content in before.values())
     again = evaluate([found], [dataset], metrics=("image_ap",), resume=True)

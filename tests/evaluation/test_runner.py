@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 import weakref
 from dataclasses import replace
 
@@ -11,14 +13,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
+from sklearn.metrics import average_precision_score, f1_score, precision_recall_curve, roc_auc_score
 
 from tests.evaluation.drawing import draw
 from zsad.data.images import read_image
 from zsad.data.masks import read_mask, resize_mask
 from zsad.data.spec import open_dataset
-from zsad.errors import ZsadError
-from zsad.evaluation import recording
+from zsad.evaluation import recording, runner
 from zsad.evaluation.cells import Contestant, Rules
 from zsad.evaluation.planning import make_plan
 from zsad.values import Sample
@@ -174,8 +175,86 @@ def test_a_score_that_is_no_number_names_image_and_method(evaluate, detector, da
         return made
 
     found.scope = of_broken_parts
-    with pytest.raises(ZsadError, match=rf"'{method}'.*gear/(good|scratch)/\d.png"):
-        evaluate([found], [dataset], batch_size=3)
+    run = evaluate([found, detector("clip-baseline@vv")], [dataset], batch_size=3)
+    cell = run.cell(method, "gear")
+    assert re.match(
+        rf"method '{method}' gave a score that is no number for .*gear/(good|scratch)/\d.png", cell.error
+    )
+    assert set(cell.metrics.values()) == {None} and cell.cases == () and cell.thresholds == {}
+    assert (cell.n_normal, cell.n_anomalous, cell.n_failed) == (3, 3, 0)
+    assert set(cell.undefined.values()) == {f"undefined: {cell.error}"}
+    rows = [row for row in run.evaluation.store.read_images() if row.cell == cell.key]
+    assert [row.place for row in rows] == [*range(6)]
+    assert {row.error for row in rows} == {cell.error} and {row.score for row in rows} == {None}
+    alone = evaluate([detector("clip-baseline@vv")], [dataset], out="alone", batch_size=3)
+    for name in dataset.classes:
+        other = run.cell("clip-baseline@vv", name)
+        assert other.error is None and other.metrics == alone.cell("clip-baseline@vv", name).metrics
+    assert cell.error in html.unescape((run.folder / "report.html").read_text())
+
+
+@pytest.mark.parametrize("where", ["inject", "auxiliary", "score"])
+def test_a_method_that_raises_costs_its_own_cells(evaluate, detector, dataset, monkeypatch, where) -> None:
+    broken = detector("fake-filo" if where == "auxiliary" else "fake-cops")
+    fine = detector("clip-baseline")
+
+    def raises(*_: object) -> None:
+        raise RuntimeError("out of\nluck")
+
+    if where == "score":
+        monkeypatch.setattr(broken, "add", raises)
+    else:  # in the pass that it shares with the other
+        encode = runner.encode_together
+
+        def encoded(detectors, samples):
+            return raises() if broken in detectors else encode(detectors, samples)
+
+        monkeypatch.setattr(runner, "encode_together", encoded)
+    run = evaluate([broken, fine], [dataset], metrics=("image_ap", "pixel_ap"))
+    assert [cell.error for cell in run.cells if cell.method != "clip-baseline"] == [
+        "RuntimeError: out of luck"
+    ] * 2
+    alone = evaluate([fine], [dataset], out="alone", metrics=("image_ap", "pixel_ap"))
+    for name in dataset.classes:
+        assert run.cell("clip-baseline", name).metrics == alone.cell("clip-baseline", name).metrics
+    monkeypatch.undo()
+    again = evaluate([broken, fine], [dataset], metrics=("image_ap", "pixel_ap"), resume=True)
+    assert [cell.error for cell in again.cells] == [None] * 4
+    assert again.cell("clip-baseline", "gear") == run.cell("clip-baseline", "gear")
+
+
+def test_a_class_that_a_method_cannot_answer_costs_its_cell(evaluate, detector, dataset) -> None:
+    one = [image for image in dataset.images if image.class_name != "gear" or image.image.name == "3.png"]
+    lone = replace(dataset, images=tuple(one))
+    run = evaluate([detector("musc"), detector("clip-baseline")], [lone])
+    gear, screw = run.cell("musc", "gear"), run.cell("musc", "screw")
+    assert "'gear' has only one image here; give two or more of it at once" in gear.error
+    assert gear.n_anomalous == 1 and gear.undefined["pixel_ap"] == f"undefined: {gear.error}"
+    assert screw.error is None and screw.metrics["pixel_ap"] is not None
+    assert run.cell("clip-baseline", "gear").error is None
+    mean = next(row for row in run.evaluation.rows() if row.is_mean and row.method == "musc")
+    assert mean.metrics["pixel_ap"] == screw.metrics["pixel_ap"]
+
+
+def test_a_figure_of_one_threshold_says_which(evaluate, detector, dataset) -> None:
+    found = detector("clip-baseline")
+    run = evaluate([found], [dataset], batch_size=BATCH)
+    for name in dataset.classes:
+        images = dataset.restricted_to([name]).images
+        scores, maps = predictions(found, images)
+        labels = np.array([entry.anomalous for entry in images])
+        cell = run.cell("clip-baseline", name)
+        assert set(cell.thresholds) == {"image_f1_max", "pixel_f1_max"}
+        at = cell.thresholds["image_f1_max"]
+        assert f1_score(labels, scores >= at) == pytest.approx(cell.metrics["image_f1_max"], abs=1e-12)
+        masks = [
+            resize_mask(read_mask(entry.mask), 64) if entry.mask else np.zeros((64, 64), bool)
+            for entry in images
+        ]
+        marked = maps.numpy().ravel() >= np.float32(cell.thresholds["pixel_f1_max"])
+        value = f1_score(np.stack(masks).ravel(), marked)
+        assert value == pytest.approx(cell.metrics["pixel_f1_max"], abs=1e-3)
+        assert f"at {at:.4g}" in (run.folder / "report.html").read_text()
 
 
 def test_the_same_run_gives_the_same_table(evaluate, detector, dataset) -> None:

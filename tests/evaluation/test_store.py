@@ -171,9 +171,6 @@ def test_a_cell_that_lacks_its_rows_runs_again(evaluate, detector, dataset) -> N
     (run.folder / "cells" / f"{run.cells[0].key}.parquet").unlink()
     again = evaluate([detector("clip-baseline")], [dataset], metrics=("image_ap",), resume=True)
     assert pq.read_table(again.folder / "per_image.parquet").num_rows == 12
-    (run.folder / "cells" / f"{run.cells[0].key}.json").write_text("{")
-    with pytest.raises(InputError, match=r"is not readable.*delete it and evaluate with --resume"):
-        evaluate([detector("clip-baseline")], [dataset], metrics=("image_ap",), resume=True)
 
 
 def test_a_report_needs_a_run(tmp_path) -> None:
@@ -188,7 +185,7 @@ def test_rows_and_pictures_that_are_not_ours_are_named(evaluate, detector, datas
     rows = cells / f"{run.cells[0].key}.parquet"
     pq.write_table(pq.read_table(rows).drop_columns("place"), rows)
     with pytest.raises(InputError, match=rf"{rows.name} is damaged.*other columns.*delete it and evaluate"):
-        evaluate([detector("clip-baseline")], [dataset], metrics=("image_ap",), resume=True)
+        store.write_images([run.cells[0].key])
     rows.write_bytes(b"PAR1 no")
     with pytest.raises(InputError, match=rf"{rows.name} is damaged"):
         store.write_images([run.cells[0].key])

@@ -384,9 +384,19 @@ def test_the_card_says_what_was_learned_from_what(load, dataset) -> None:
     assert card.backbone == detector.backbone.sha256
     assert card.profile == detector.recipe.profile.binding()
     assert card.text_activation == detector.recipe.text_profile.activation
-    assert card.trained_on == (
-        TrainedOn(dataset="squares", classes=("squares",), manifest=dataset.manifest_hash),
-    ) * 2  # fmt: skip
+    assert (
+        card.trained_on
+        == (
+            TrainedOn(
+                dataset="squares",
+                classes=("squares",),
+                manifest=dataset.manifest_hash,
+                images=tuple(sorted(dataset.content_marks)),
+            ),
+        )
+        * 2
+    )
+    assert len(dataset.content_marks) == len({i.image.read_bytes() for i in dataset.images})
     assert len(dataset.manifest_hash) == 64
 
 

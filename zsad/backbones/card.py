@@ -17,6 +17,8 @@ class TrainedOn(BaseModel):
         dataset: Its name.
         classes: The object classes seen, or None where they are not stated.
         manifest: Hash of the files, or None where it is not stated.
+        images: Short hashes of the images' content, sorted, or None where they are not stated; they tell the
+            images in any other folder and under any name.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -24,6 +26,7 @@ class TrainedOn(BaseModel):
     dataset: str
     classes: tuple[str, ...] | None = None
     manifest: str | None = None
+    images: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from zsad.evaluation.session import Evaluation
     from zsad.evaluation.summary import SummaryRow
 
+THRESHOLDS_SHOWN = 4
+"""Cells whose thresholds are printed; of more, the report has them."""
 TABLE = ("method", "dataset", "class", "n_normal", "n_anomalous")
 
 
@@ -159,12 +161,19 @@ def run_with_progress(request: EvaluationRequest, noted: Mapping[str, Any] | Non
     def show(step: Progress) -> None:
         progress.show(step.images)
         faint.update(step.faint)
+        for note in step.notes:
+            progress.note(note)
         if step.resumed:
             progress.note(f"{len(step.cells)} of {len(plans[0].cells)} cells were finished already")
         for failure in (failure for cell in step.cells for failure in cell.failed):
             if failure.image not in told:
                 told.add(failure.image)
                 progress.note(f"error: {failure.error}")
+        for cell in step.cells:
+            if cell.error is not None:
+                progress.note(
+                    f"error: {cell.method} on {cell.dataset.name} ({cell.class_name}): {cell.error}"
+                )
 
     with ProgressLine(1, "images") as progress:
         found = evaluate(request, reports=Reports(planned, show), noted=noted)
@@ -175,25 +184,31 @@ def run_with_progress(request: EvaluationRequest, noted: Mapping[str, Any] | Non
 
 
 def check_all_read(cells: Sequence[CellResult], evaluation: Evaluation) -> None:
-    """Refuse to call a run done that lacks images.
+    """Refuse to call a run done that lacks images or answers.
 
     Raises:
-        ZsadError: Some could not be read.
+        ZsadError: Some images could not be read, or a method gave no answer for a class.
     """
     unreadable = {failure.image for cell in cells for failure in cell.failed}
+    unanswered = sum(cell.error is not None for cell in cells)
+    lacking = []
     if unreadable:
         total = sum(len(dataset.images) for dataset in evaluation.datasets)
-        raise ZsadError(
-            f"{len(unreadable)} of {total} images could not be read; the report names them, the rest was "
-            "evaluated"
-        )
+        lacking.append(f"{len(unreadable)} of {total} images could not be read")
+    if unanswered:
+        lacking.append(f"{unanswered} of {len(cells)} cells have no answer of their method")
+    if lacking:
+        raise ZsadError(f"{' and '.join(lacking)}; the report names them, the rest was evaluated")
 
 
 def print_results(rows: Sequence[SummaryRow], evaluation: Evaluation) -> None:
     """Print the table in per cent: the means, and classes where there are several or the mean lacks one."""
-    classes = Counter((row.method, row.dataset) for row in rows if not row.is_mean)
-    shown = [row for row in rows if row.is_mean or row.contaminated or classes[row.method, row.dataset] > 1]
-    names = [name for name in evaluation.metrics if any(row.metrics.get(name) is not None for row in rows)]
+    from zsad.evaluation.summary import metric_names
+
+    classes = Counter(row.group for row in rows if not row.is_mean)
+    shown = [row for row in rows if row.is_mean or row.contaminated or classes[row.group] > 1]
+    known = dict.fromkeys((*evaluation.metrics, *metric_names(rows)))
+    names = [name for name in known if any(row.metrics.get(name) is not None for row in rows)]
     print_table(
         [row.columns() | {name: _per_cent(row.metrics.get(name)) for name in names} for row in shown],
         (*TABLE, *names),
@@ -208,11 +223,13 @@ def print_notices(cells: Sequence[CellResult], evaluation: Evaluation) -> None:
     contaminated: dict[tuple[str, str, str], set[str]] = {}
     for cell in cells:
         dataset, class_name = cell.dataset.name, cell.class_name
-        for name, reason in cell.undefined.items():
-            undefined.setdefault((dataset, reason), {}).setdefault(name, set()).add(class_name)
+        if cell.error is None:  # else it was said already, with the name of the method
+            for name, reason in cell.undefined.items():
+                undefined.setdefault((dataset, reason), {}).setdefault(name, set()).add(class_name)
         if source := cell.contaminated_by:
             contaminated.setdefault((dataset, cell.method, source), set()).add(class_name)
     classes = {dataset.name: dataset.classes for dataset in evaluation.datasets}
+    print_thresholds(cells, evaluation)
     for (dataset, reason), names in undefined.items():
         where = _where(dataset, set().union(*names.values()), classes[dataset])
         print_message(f"{where}: {', '.join(names)} {reason}")
@@ -220,6 +237,21 @@ def print_notices(cells: Sequence[CellResult], evaluation: Evaluation) -> None:
     for (dataset, method, source), seen in contaminated.items():
         where = _where(dataset, seen, classes[dataset])
         print_message(f"{where}: contaminated for {method}, the {source} saw it in training; it {so}")
+
+
+def print_thresholds(cells: Sequence[CellResult], evaluation: Evaluation) -> None:
+    """Say on stderr where the figures lie that are those of one threshold, or where that is to be read."""
+    tuned = [cell for cell in cells if cell.thresholds]
+    if len(tuned) > THRESHOLDS_SHOWN:
+        print_message(
+            f"thresholds, tuned on the labels, of every class: {evaluation.store.folder / 'report.html'}"
+        )
+        return
+    for cell in tuned:
+        found = ", ".join(f"{name} at {value:.4g}" for name, value in cell.thresholds.items())
+        print_message(
+            f"{cell.method} on {cell.dataset.name} ({cell.class_name}): {found}, tuned on the labels"
+        )
 
 
 def _where(dataset: str, some: Container[str], classes: Sequence[str]) -> str:

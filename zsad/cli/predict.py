@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -66,6 +67,7 @@ def predict(
             "--out", parser=path, metavar="DIR", help="Folder for pictures, maps and predictions.json."
         ),
     ] = Path("zsad-predictions"),
+    resume: Annotated[bool, typer.Option("--resume", help="Keep finished images of the folder.")] = False,
     image_size: ImageSizeOption = None,
     batch_size: BatchSizeOption = 8,
     device: DeviceOption = "auto",
@@ -76,14 +78,16 @@ def predict(
     as_json: JsonOption = False,
 ) -> None:
     """Score images and show where they look wrong."""
+    from zsad.claim import claimed
     from zsad.data.left_out import left_out_words
     from zsad.data.nouns import noun_of
     from zsad.data.walk import find_images
     from zsad.detect.request import DetectorRequest
-    from zsad.files import check_writable, write_json
     from zsad.plugin.host import get_host
     from zsad.recipe.prompts import with_sentences
 
+    if threshold is not None and not math.isfinite(threshold):
+        raise InputError(f"--threshold {threshold} is no score; give a number, for example 0.5")
     host = get_host()
     settings = Settings.parse(overrides or ())
     settings.refuse_training()
@@ -112,40 +116,35 @@ def predict(
     )
     request.check(host)
     found = find_images(images, out)
-    paths = found.images
-    # Refused before seconds go into a backbone: a folder that cannot be written to.
-    check_writable(out)
-    from zsad.detect.loading import load
-    from zsad.detect.predictions import FailedImage, OutputNames, predict_files, written
+    # Refused before seconds go into a backbone: a folder that cannot be written to, or is written to already.
+    with claimed(out, "predicting into"):
+        from zsad.detect.loading import load
 
-    detector = load(request, host)
-    print_message(describe(detector))
-    if class_name is not None and not detector.uses_noun:
-        print_message(f"--class-name {class_name} changes nothing: method '{method}' reads no object noun")
-    if found.left_out:
-        print_message(left_out_words(found.left_out))
-    done: list[dict[str, Any]] = []
-    failed: list[dict[str, str]] = []
-    names = OutputNames(out)
-    complete = False
-    try:
-        results = predict_files(detector, paths, noun, batch_size)
-        for entry in progress(
-            written(results, names, detector, save_map=save_maps, save_overlay=save_overlays),
-            len(paths),
-            "images",
-        ):
-            if isinstance(entry, FailedImage):
-                print_message(f"error: {entry.error}")
-                failed.append({"path": str(entry.path), "error": entry.error})
-            else:
-                result, files = entry
-                done.append({**files, "decision": decision(result.score, threshold)})
-        complete = True
-    finally:
-        report = {**about(detector).plain(), "class_name": noun, "threshold": threshold,
-                  "images": done, "failed": failed, "complete": complete}  # fmt: skip
-        write_json(out / "predictions.json", report)
+        detector = load(request, host)
+        print_message(describe(detector))
+        if class_name is not None and not detector.uses_noun:
+            print_message(
+                f"--class-name {class_name} changes nothing: method '{method}' reads no object noun"
+            )
+        if found.left_out:
+            print_message(left_out_words(found.left_out))
+        known = about(detector)
+        asked = {
+            "recipe": known.recipe_hash,
+            "backbone": known.backbone.sha256,
+            "weights": known.weights.sha256,
+            "image_size": known.image_size,
+            "dtype": known.dtype,
+            "class_name": noun,
+            "seed": seed,
+            "batch_size": batch_size,
+            "threshold": threshold,
+            "save_maps": save_maps,
+            "save_overlays": save_overlays,
+        }
+        facts = {**known.plain(), "class_name": noun, "threshold": threshold}
+        report = _run(detector, found.images, out, asked, facts, resume=resume)
+    done, failed = report["images"], report["failed"]
     if as_json:
         print_json(report)
     else:
@@ -156,10 +155,58 @@ def predict(
             optional=("overlay",),
         )
     if not done:
-        raise InputError(f"none of the {len(paths)} images could be read")
+        raise InputError(f"none of the {len(found.images)} images could be read")
     if failed:
-        print_message(f"error: {len(failed)} of {len(paths)} images could not be read")
+        print_message(f"error: {len(failed)} of {len(found.images)} images could not be read")
         raise typer.Exit(1)
+
+
+def _run(
+    detector: Detector,
+    paths: Sequence[Path],
+    out: Path,
+    asked: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    *,
+    resume: bool,
+) -> dict[str, Any]:
+    """Score the images that no former run has finished; return the report of all of them."""
+    from zsad.detect.journal import Journal, images_hash
+    from zsad.detect.output_names import OutputNames
+    from zsad.detect.predictions import FailedImage, predict_files, written
+
+    journal = Journal(out, {**asked, "images": images_hash(paths)}, resume=resume)
+    if detector.scope().waits and len(journal.finished) < len(paths):
+        journal.forget()
+    if journal.finished:
+        print_message(f"{len(journal.finished)} of {len(paths)} images were finished already")
+    journal.begin(facts)
+    done: dict[Path, Mapping[str, Any]] = dict(journal.finished)
+    failed: list[dict[str, str]] = []
+    results = predict_files(detector, paths, facts["class_name"], asked["batch_size"], journal.finished)
+    answers = written(
+        results,
+        OutputNames(out, paths),
+        detector,
+        save_map=asked["save_maps"],
+        save_overlay=asked["save_overlays"],
+    )
+    complete = False
+    try:
+        for entry in progress(answers, len(paths) - len(done), "images"):
+            if isinstance(entry, FailedImage):
+                print_message(f"error: {entry.error}")
+                failed.append({"path": str(entry.path), "error": entry.error})
+                journal.add(failed[-1])
+            else:
+                result, files = entry
+                done[result.path] = {**files, "decision": decision(result.score, asked["threshold"])}
+                journal.add(done[result.path])
+        complete = True
+    finally:
+        in_order = [done[path] for path in paths if path in done]
+        report = journal.close(facts, in_order, failed, complete=complete)
+    return report
 
 
 def describe(detector: Detector) -> str:

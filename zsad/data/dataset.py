@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from zsad.data.fingerprint import manifest_hash
+from zsad.data.fingerprint import content_marks, manifest_hash
 from zsad.data.left_out import LeftOut, left_out_words
 from zsad.data.names import printable
 from zsad.data.order import natural_key
@@ -48,6 +48,7 @@ class Dataset:
         images: The test images, by class and then by path in natural order.
         normal_train_images: Normal images of the dataset's training part; later used as references.
         left_out: What lies in its folder and is not part of it, with the reasons.
+        layout: The layout that it was read by, or an empty string.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Dataset:
     images: tuple[DatasetImage, ...]
     normal_train_images: tuple[DatasetImage, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
+    layout: str = ""
 
     def __post_init__(self) -> None:
         """Refuse what would make every figure wrong.
@@ -129,6 +131,15 @@ class Dataset:
             InputError: If a file cannot be read.
         """
         return manifest_hash(self.root, self.images, self.normal_train_images)
+
+    @cached_property
+    def content_marks(self) -> frozenset[str]:
+        """Short hashes of the content of every image, training images included; reads the files.
+
+        Raises:
+            InputError: If a file cannot be read.
+        """
+        return content_marks([*self.images, *self.normal_train_images])
 
     def restricted_to(self, classes: Sequence[str]) -> Dataset:
         """Return the dataset with these classes only, in the dataset's own order.

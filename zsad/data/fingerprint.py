@@ -1,9 +1,7 @@
-"""Hash what the figures of a dataset depend on, without reading every byte of large images.
+"""Hash what the figures of a dataset depend on.
 
-Of every image count: its path relative to the dataset's folder, its size in bytes, its label, class, noun
-and defect type, and its content: whole up to ``PROBE`` bytes, else the first and the last half of that many.
-Masks are small and decide on every pixel metric, so their whole content counts. Real-IAD's 150,000 images
-thus cost 10 GB of reading instead of 300. Neither the place of the folder nor the order of images counts.
+Of every image count: its path relative to the dataset's folder, its whole content and that of its mask, its
+label, class, noun and defect type. Neither the place of the folder nor the order of images counts.
 """
 
 from __future__ import annotations
@@ -11,14 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from zsad.errors import InputError
+from zsad.data.contents import contents
 
-PROBE = 64 * 1024
-"""Bytes of an image that count."""
+MARK_DIGITS = 16
+"""Of the sha256 of an image's content, as many hexadecimal digits tell it from all others."""
 
 
 class _Labelled(Protocol):
@@ -44,34 +42,28 @@ def manifest_hash(root: Path, images: Iterable[_Labelled], normal_train_images: 
     Raises:
         InputError: If a file cannot be read.
     """
-    lines = [_line(root, image, "test") for image in images]
-    lines += [_line(root, image, "train") for image in normal_train_images]
-    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+    listed = [*((image, "test") for image in images), *((image, "train") for image in normal_train_images)]
+    files = [path for image, _ in listed for path in (image.image, image.mask) if path is not None]
+    held = contents(files)
+    lines = sorted(_line(root, image, part, held) for image, part in listed)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def _line(root: Path, image: _Labelled, part: str) -> str:
-    mask = None if image.mask is None else [_relative(root, image.mask), _content(image.mask, None)]
-    where, content = _relative(root, image.image), _content(image.image, PROBE)
+def content_marks(images: Iterable[_Labelled]) -> frozenset[str]:
+    """Return the marks of images by which they are known again in another folder, under any name.
+
+    Raises:
+        InputError: If a file cannot be read.
+    """
+    held = contents(image.image for image in images)
+    return frozenset(found.partition(":")[2][:MARK_DIGITS] for found in held.values())
+
+
+def _line(root: Path, image: _Labelled, part: str, held: Mapping[Path, str]) -> str:
+    mask = None if image.mask is None else [_relative(root, image.mask), held[image.mask]]
     labels = [image.anomalous, image.class_name, image.noun, image.defect_type]
-    return json.dumps([part, where, content, mask, *labels])
+    return json.dumps([part, _relative(root, image.image), held[image.image], mask, *labels])
 
 
 def _relative(root: Path, path: Path) -> str:
     return Path(os.path.relpath(path, root)).as_posix()
-
-
-def _content(path: Path, probe: int | None) -> str:
-    """Return size and sha256 of a file, of which at most ``probe`` bytes are read."""
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as stream:
-            size = os.fstat(stream.fileno()).st_size
-            if probe is None or size <= probe:
-                digest.update(stream.read())
-            else:
-                digest.update(stream.read(probe // 2))
-                stream.seek(size - probe // 2)
-                digest.update(stream.read())
-    except OSError as error:
-        raise InputError(f"cannot read '{path}': {error.strerror or error}") from error
-    return f"{size}:{digest.hexdigest()}"

@@ -173,4 +173,4 @@ def _read(claim: Claim[DatasetSpec], request: DatasetRequest) -> Dataset:
         raise ZsadError(f"layout '{claim.qualified}' failed on '{request.text}': {cause(error)}") from error
     if not isinstance(found, Dataset):
         raise ZsadError(f"layout '{claim.qualified}' returned {type(found).__name__}, not a Dataset")
-    return found
+    return replace(found, layout=claim.spec.name)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch.nn.functional as F
 from torch import Tensor
 
+from zsad.data.contents import content
 from zsad.data.images import read_image
 from zsad.data.pictures import overlay
 from zsad.detect.detector import Detector
+from zsad.detect.output_names import OutputNames
 from zsad.errors import InputError
 from zsad.files import write_npy, write_png
 from zsad.values import Prediction, Sample
@@ -30,15 +33,30 @@ class ImageResult:
 
     Attributes:
         path: The image.
-        sample: The image as read.
+        content: Size and hash of the file.
         score: Image score; higher is more anomalous.
         anomaly_map: [H, W] float32 at native size.
+        pixels: [H, W, 3] uint8, or None where they would have had to wait for the end of the run.
     """
 
     path: Path
-    sample: Sample
+    content: str
     score: float
     anomaly_map: np.ndarray
+    pixels: npt.NDArray[np.uint8] | None
+
+    def image(self) -> npt.NDArray[np.uint8]:
+        """Return the image, [H, W, 3] uint8, read again where it was let go.
+
+        Raises:
+            InputError: It cannot be read any more, or has another size.
+        """
+        if self.pixels is not None:
+            return self.pixels
+        pixels = read_image(self.path)
+        if pixels.shape[:2] != self.anomaly_map.shape:
+            raise InputError(f"'{self.path}' has changed while it was scored; score it again")
+        return pixels
 
 
 @dataclass(frozen=True)
@@ -57,53 +75,82 @@ def native_map(anomaly_map: Tensor, height: int, width: int) -> np.ndarray:
     return resized[0, 0].cpu().numpy()
 
 
+@dataclass(frozen=True)
+class _Read:
+    """An image on its way to an answer.
+
+    Attributes:
+        path: The image.
+        content: Size and hash of the file.
+        size: Height and width.
+        pixels: As in the result.
+    """
+
+    path: Path
+    content: str
+    size: tuple[int, int]
+    pixels: npt.NDArray[np.uint8] | None
+
+
 def predict_files(
-    detector: Detector, paths: Sequence[Path], class_name: str, batch_size: int
+    detector: Detector,
+    paths: Sequence[Path],
+    class_name: str,
+    batch_size: int,
+    finished: Container[Path] = (),
 ) -> Iterator[ImageResult | FailedImage]:
     """Score image files in batches; an unreadable one is reported and the rest goes on.
 
-    For two-phase methods all images form one scope, and the answers come at the end.
+    For two-phase methods all images form one scope, and the answers come at the end. What waits for them is
+    what the method keeps, never pixels.
+
+    Args:
+        detector: The method.
+        paths: The images.
+        class_name: What prompts call the object.
+        batch_size: Images per pass.
+        finished: Images whose answers are known. Batches stay what they would be without them, because some
+            numbers depend on the batch; one of which all is known is left out.
     """
     scope = detector.scope()
-    waiting: list[Sample] = []
+    waiting: list[_Read] = []
     for low in range(0, len(paths), batch_size):
-        samples: list[Sample] = []
-        for path in paths[low : low + batch_size]:
-            try:
-                samples.append(Sample(read_image(path), class_name, path))
-            except InputError as error:
-                yield FailedImage(path, str(error))
-        if not samples:
+        batch = paths[low : low + batch_size]
+        if not scope.waits and all(path in finished for path in batch):
             continue
+        entries: list[_Read] = []
+        for path in batch:
+            try:
+                held = content(path)  # before the pixels: what changes in between is noticed by a later run
+                pixels = read_image(path)
+            except InputError as error:
+                if path not in finished:
+                    yield FailedImage(path, str(error))
+                continue
+            entries.append(_Read(path, held, (pixels.shape[0], pixels.shape[1]), pixels))
+        if not entries:
+            continue
+        samples = [
+            Sample(entry.pixels, class_name, entry.path) for entry in entries if entry.pixels is not None
+        ]
         prediction = detector.add(scope, detector.encode(samples, class_name))
+        del samples
         if prediction is None:
-            waiting.extend(samples)
+            waiting.extend(replace(entry, pixels=None) for entry in entries)
         else:
-            yield from _results(prediction, samples)
+            yield from _results(prediction, entries, finished)
     last = detector.finish(scope)
     if last is not None:
-        yield from _results(last, waiting)
+        yield from _results(last, waiting, finished)
 
 
-def _results(prediction: Prediction, samples: Sequence[Sample]) -> Iterator[ImageResult]:
-    for sample, score, anomaly_map in zip(samples, prediction.score, prediction.anomaly_map, strict=True):
-        assert sample.path is not None
-        height, width = sample.image.shape[:2]
-        yield ImageResult(sample.path, sample, float(score), native_map(anomaly_map, height, width))
-
-
-class OutputNames:
-    """A name per image in one folder: its stem, with a number where stems repeat."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._seen: dict[str, int] = {}
-
-    def base(self, path: Path) -> str:
-        """Return a name that no other image of this run has."""
-        count = self._seen.get(path.stem, 0) + 1
-        self._seen[path.stem] = count
-        return path.stem if count == 1 else f"{path.stem}-{count}"
+def _results(
+    prediction: Prediction, entries: Sequence[_Read], finished: Container[Path]
+) -> Iterator[ImageResult]:
+    for entry, score, anomaly_map in zip(entries, prediction.score, prediction.anomaly_map, strict=True):
+        if entry.path not in finished:
+            native = native_map(anomaly_map, *entry.size)
+            yield ImageResult(entry.path, entry.content, float(score), native, entry.pixels)
 
 
 def written(
@@ -130,9 +177,12 @@ def written(
     def write(result: ImageResult | FailedImage) -> tuple[ImageResult, dict[str, Any]] | FailedImage:
         if isinstance(result, FailedImage):
             return result
-        return result, write_result(result, names, detector, save_map=save_map, save_overlay=save_overlay)
+        try:
+            return result, write_result(result, names, detector, save_map=save_map, save_overlay=save_overlay)
+        except InputError as error:  # it had to be read again
+            return FailedImage(result.path, str(error))
 
-    with ThreadPoolExecutor(1) as writer:  # one thread, so that names come in the order of the results
+    with ThreadPoolExecutor(1) as writer:  # one thread, so that results come in their order
         pending: deque[Future[tuple[ImageResult, dict[str, Any]] | FailedImage]] = deque()
         try:
             for result in results:
@@ -152,6 +202,7 @@ def write_result(
     """Write overlay and map where wanted; return what was written, as plain data.
 
     Raises:
+        InputError: The image had to be read again, and cannot be.
         ZsadError: The folder cannot be written to.
     """
     base = names.base(result.path)
@@ -159,10 +210,11 @@ def write_result(
     written: dict[str, Any] = {"path": str(result.path), "score": result.score}
     if save_overlay:
         picture = names.folder / f"{base}_overlay.png"
-        write_png(picture, overlay(result.sample.image, result.anomaly_map, display.low, display.high))
+        write_png(picture, overlay(result.image(), result.anomaly_map, display.low, display.high))
         written["overlay"] = str(picture)
     if save_map:
         file = names.folder / f"{base}_map.npy"
         write_npy(file, result.anomaly_map)
         written["map"] = str(file)
+    written["content"] = result.content
     return written

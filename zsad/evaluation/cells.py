@@ -13,6 +13,7 @@ from zsad.backbones.card import TrainedOn
 from zsad.data.dataset import Dataset, DatasetImage
 from zsad.detect.detector import Detector
 from zsad.detect.provenance import DetectorInfo, about
+from zsad.evaluation.contamination import saw
 from zsad.evaluation.results import CellDataset, CellFacts, NamedWeights, Resolution
 
 
@@ -89,19 +90,13 @@ class Cell:
         """The images of the class, in order."""
         return self.dataset.images
 
-    @property
+    @cached_property
     def contaminated_by(self) -> str:
         """Where images of the class were seen in training, or an empty string."""
         for source, seen in self.contestant.training_sets.items():
-            if any(self._seen_in(entry) for entry in seen):
+            if any(saw(entry, self.dataset, self.source) for entry in seen):
                 return source
         return ""
-
-    def _seen_in(self, entry: TrainedOn) -> bool:
-        # Whatever it is called now, training may have seen the class alone or the whole dataset.
-        by_name = entry.dataset.casefold() == self.dataset.name.casefold()
-        same = by_name or entry.manifest in (self.dataset.manifest_hash, self.source.manifest_hash)
-        return same and (entry.classes is None or self.class_name in entry.classes)
 
     def identity(self) -> dict[str, Any]:
         """Return everything that decides the cell's numbers, and what tells it from the others of a run."""

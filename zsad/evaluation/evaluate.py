@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from zsad.claim import claimed
+from zsad.data.dataset import Dataset
 from zsad.data.loading import default_workers
 from zsad.data.nouns import with_nouns
 from zsad.data.spec import open_dataset
@@ -51,21 +53,19 @@ class Evaluated:
 
     Attributes:
         evaluation: What ran.
-        cells: The finished cells, those that a resumed run had found included.
+        cells: The finished cells of what was asked for, those that a resumed run had found included.
+        rows: The rows of ``summary.csv``: every cell that the folder holds, and the mean over the classes of
+            every dataset.
     """
 
     evaluation: Evaluation
     cells: tuple[CellResult, ...]
+    rows: list[SummaryRow]
 
     @property
     def folder(self) -> Path:
         """Where the results lie: ``summary.csv``, ``report.html``, ``run.json``, a file per cell."""
         return self.evaluation.store.folder
-
-    @property
-    def rows(self) -> list[SummaryRow]:
-        """The rows of ``summary.csv``: cells, and the mean over the classes of every dataset."""
-        return self.evaluation.rows(self.cells)
 
 
 def evaluate(
@@ -84,34 +84,33 @@ def evaluate(
         noted: What ``run.json`` says of the run beside the request.
 
     Raises:
-        InputError: Whatever does not exist or does not fit, where possible before a backbone is loaded.
-        ZsadError: A method gave no number, or the folder cannot be written to; finished cells stay.
+        InputError: Whatever does not exist or does not fit, where possible before a backbone is loaded, or
+            another process evaluates into the folder.
+        ZsadError: A metric gave no number, or the folder cannot be written to; finished cells stay.
     """
     host, reports = host or get_host(), reports or Reports()
-    evaluation = open_evaluation(request, host)
-    reports.planned(evaluation.plan)
-    asked = {**(noted or {}), **request.as_dict(), "workers": evaluation.workers, "engine": "local"}
-    cells: list[CellResult] = []
-    # Closed here, so that an interrupt between two steps still has the table written, and its errors seen.
-    with closing(evaluation.run(asked)) as steps:
-        for step in steps:
-            cells += step.cells
-            reports.step(step)
-    return Evaluated(evaluation, tuple(cells))
-
-
-def open_evaluation(request: EvaluationRequest, host: Host) -> Evaluation:
-    """Check everything, load the methods and return the evaluation.
-
-    Raises:
-        InputError: Whatever does not exist or does not fit.
-        ZsadError: The folder cannot be written to.
-    """
     request.check(host)
     datasets = with_nouns([open_dataset(spec, host) for spec in request.data], request.nouns)
-    # Refused before seconds go into a backbone: a folder that holds a run, or cannot be written to.
-    store = ResultStore(request.folder)
-    store.open(resume=request.resume)
+    with claimed(request.folder, "evaluating into"):
+        # Refused before seconds go into a backbone: a folder that holds a run, or cannot be written to.
+        store = ResultStore(request.folder)
+        store.open(resume=request.resume)
+        evaluation = _prepared(request, host, datasets, store)
+        reports.planned(evaluation.plan)
+        asked = {**(noted or {}), **request.as_dict(), "workers": evaluation.workers, "engine": "local"}
+        cells: list[CellResult] = []
+        # Closed here: an interrupt between two steps still has the table written, and its errors seen.
+        with closing(evaluation.run(asked)) as steps:
+            for step in steps:
+                cells += step.cells
+                reports.step(step)
+        return Evaluated(evaluation, tuple(cells), evaluation.rows())
+
+
+def _prepared(
+    request: EvaluationRequest, host: Host, datasets: Sequence[Dataset], store: ResultStore
+) -> Evaluation:
+    """Load the methods and return the evaluation."""
     return prepare(
         host,
         load_contestants(request, host),

@@ -20,6 +20,12 @@ from zsad.evaluation.results import FORMAT, CellResult, RunInfo
 from zsad.files import write_json
 
 Model = TypeVar("Model", bound=Record)
+
+
+class DamagedError(InputError):
+    """A file of results that cannot be used, and can be computed again."""
+
+
 MEND = "delete it and evaluate with --resume"
 
 
@@ -27,11 +33,12 @@ def read_cell(path: Path) -> CellResult:
     """Read ``cells/KEY.json`` of any format.
 
     Raises:
-        InputError: It is not readable, not of ``zsad eval``, or of a newer zsad.
+        DamagedError: Its content is not readable, or not of ``zsad eval``.
+        InputError: It cannot be read at all, or is of a newer zsad.
     """
     found = _read(path, CellResult, _cell)
     if found.key != path.stem:
-        raise InputError(f"{path} is damaged: it holds the cell {found.key}; {MEND}")
+        raise DamagedError(f"{path} is damaged: it holds the cell {found.key}; {MEND}")
     return found
 
 
@@ -39,7 +46,8 @@ def read_run(path: Path) -> RunInfo:
     """Read ``run.json`` of any format.
 
     Raises:
-        InputError: It is not there, not readable, not of ``zsad eval``, or of a newer zsad.
+        DamagedError: Its content is not readable, or not of ``zsad eval``.
+        InputError: It is not there, cannot be read at all, or is of a newer zsad.
     """
     return _read(path, RunInfo, _run)
 
@@ -58,7 +66,9 @@ def _read(path: Path, model: type[Model], upgraded: Callable[[dict[str, Any]], d
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(f"there is no {path}; name the folder that 'zsad eval' wrote") from error
-    except (OSError, ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
+        raise DamagedError(f"{path} is not readable: {error}; {MEND}") from error
+    except OSError as error:
         raise InputError(f"{path} is not readable: {error}; {MEND}") from error
     if isinstance(found, dict):
         number = found.get("format", 0)
@@ -73,7 +83,7 @@ def _read(path: Path, model: type[Model], upgraded: Callable[[dict[str, Any]], d
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         where = ".".join(map(str, problem["loc"]))
-        raise InputError(
+        raise DamagedError(
             f"{path} is damaged, or not of 'zsad eval' ({f'{where}: ' if where else ''}{problem['msg']}); "
             f"{MEND}"
         ) from error
@@ -83,6 +93,7 @@ def _cell(found: dict[str, Any]) -> dict[str, Any]:
     """Return a cell's data in the present format; what is damaged stays so for the model to name."""
     if "format" in found:
         return found
+    found = {"thresholds": {}, "error": None, **found}
     match found.get("weights"):  # format 0 said of each part only what it was trained on
         case {"trained_on": dict(words), **others}:
             parts = {
@@ -96,6 +107,7 @@ def _run(found: dict[str, Any]) -> dict[str, Any]:
     """Return a run's data in the present format; what is damaged stays so for the model to name."""
     if "format" in found:
         return found
+    found = {"former": [], **found}
     match found.get("environment"):
         case {**environment}:  # format 0 named no GPU
             found = found | {"environment": {"gpus": [], **environment}}

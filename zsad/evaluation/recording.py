@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -21,8 +22,9 @@ from zsad.evaluation.cells import Cell
 from zsad.evaluation.results import FailedImage, Figures, ImageRow
 from zsad.metrics.errors import UndefinedMetricError
 from zsad.metrics.functional import auroc
-from zsad.metrics.metric import Metric
+from zsad.metrics.metric import AtThreshold, Metric
 from zsad.metrics.states import ImageState, PixelState
+from zsad.plugin.imports import cause
 from zsad.values import Features, Prediction
 
 Truth = npt.NDArray[np.bool_]
@@ -35,12 +37,14 @@ class Recorder:
         cell: The cell.
         cases: Images worth a look.
         seconds: What the method took beyond the passes.
+        error: Why the method gave no answer for the class, or None. Nothing more is asked of it then.
     """
 
     def __init__(self, cell: Cell) -> None:
         self.cell = cell
         self.cases = Cases(cell.contestant.detector.recipe.recipe.display)
         self.seconds = 0.0
+        self.error: str | None = None
         self._scope = cell.contestant.detector.scope()
         self._waiting: list[tuple[Loaded, Truth | None]] = []
         self._images, self._pixels = ImageState(), PixelState()
@@ -50,15 +54,21 @@ class Recorder:
 
     def add(self, features: Features, batch: Sequence[Loaded]) -> None:
         """Score a batch."""
-        begun = time.perf_counter()
-        prediction = _on_cpu(self.cell.contestant.detector.add(self._scope, features))
-        self.seconds += time.perf_counter() - begun
-        entries = [(loaded, self._truth(loaded)) for loaded in batch]
-        if prediction is None:
-            # Pixels of a whole class would not fit memory; the truth is small.
-            self._waiting += [(_without_pixels(loaded), truth) for loaded, truth in entries]
-        else:
-            self._record(prediction, entries)
+        with self._answering():
+            prediction = self._timed(lambda: self.cell.contestant.detector.add(self._scope, features))
+            entries = [(loaded, self._truth(loaded)) for loaded in batch]
+            if prediction is None:
+                # Pixels of a whole class would not fit memory; the truth is small.
+                self._waiting += [(_without_pixels(loaded), truth) for loaded, truth in entries]
+            else:
+                self._record(prediction, entries)
+
+    def give_up(self, error: Exception) -> None:
+        """Note why the method has no answer, and let go of what it gave before."""
+        self.error = str(error) if isinstance(error, ZsadError) else cause(error)
+        self.cases = Cases(self.cases.display)
+        self._scope, self._waiting = self.cell.contestant.detector.scope(), []
+        self._images, self._pixels = ImageState(), PixelState()
 
     def fail(self, image: Unreadable) -> None:
         """Note an image that could not be read."""
@@ -66,23 +76,45 @@ class Recorder:
 
     def finish(self) -> None:
         """Record the answers that waited for the end of the class."""
+        if self.error is not None:
+            return
+        with self._answering():
+            prediction = self._timed(lambda: self.cell.contestant.detector.finish(self._scope))
+            if prediction is not None:
+                self._record(prediction, self._waiting)
+                self._waiting = []
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        # Whatever a method raises costs its own figures, not those of the others.
+        try:
+            yield
+        except Exception as error:
+            self.give_up(error)
+
+    def _timed(self, work: Callable[[], Prediction | None]) -> Prediction | None:
         begun = time.perf_counter()
-        prediction = _on_cpu(self.cell.contestant.detector.finish(self._scope))
+        prediction = _on_cpu(work())
         self.seconds += time.perf_counter() - begun
-        if prediction is not None:
-            self._record(prediction, self._waiting)
-            self._waiting = []
+        return prediction
 
     def figures(self, metrics: Mapping[str, Metric]) -> Figures:
         """Return figures and counts; an undefined figure is None and has its reason."""
         values: dict[str, float | None] = {}
         undefined: dict[str, str] = {}
+        thresholds: dict[str, float] = {}
         for name, metric in metrics.items():
             try:
+                if self.error is not None:
+                    raise UndefinedMetricError(self.error)
                 values[name] = self._compute(name, metric)
             except UndefinedMetricError as error:
                 values[name], undefined[name] = None, f"undefined: {error}"
-        labels = [row.anomalous for row in self._rows]
+                continue
+            if isinstance(metric, AtThreshold):
+                at = metric.threshold(self._state(metric))
+                thresholds |= {} if at is None else {name: at}
+        labels = [image.anomalous for image in self._readable()]
         transductive = self.cell.contestant.detector.recipe.transductive
         return Figures(
             n_normal=labels.count(False),
@@ -94,6 +126,8 @@ class Recorder:
             ),
             metrics=values,
             undefined=undefined,
+            thresholds=thresholds,
+            error=self.error,
             resolution=self.cell.rules.resolution,
             transductive_batch=len(labels) if transductive else None,
             mask_rule=None if self.cell.rules.resolution == "native" else MASK_RULE,
@@ -101,13 +135,26 @@ class Recorder:
 
     def rows(self) -> list[ImageRow]:
         """Return a row per image, in the order of the dataset; unreadable ones have an error and no score."""
-        failed = [self._row(entry.place, entry.image, error=entry.error) for entry in self._failed]
-        return sorted([*self._rows, *failed], key=lambda row: row.place)
+        failed = {
+            entry.place: self._row(entry.place, entry.image, error=entry.error) for entry in self._failed
+        }
+        rows = [*self._rows, *failed.values()]
+        if self.error is not None:
+            places = enumerate(self.cell.images)
+            rows = [failed.get(place) or self._row(place, image, error=self.error) for place, image in places]
+        return sorted(rows, key=lambda row: row.place)
+
+    def _readable(self) -> list[DatasetImage]:
+        failed = {entry.place for entry in self._failed}
+        return [image for place, image in enumerate(self.cell.images) if place not in failed]
+
+    def _state(self, metric: Metric) -> ImageState | PixelState:
+        return self._images if metric.level == "image" else self._pixels
 
     def _compute(self, name: str, metric: Metric) -> float:
         if metric.level == "pixel" and self._without_mask:
             raise UndefinedMetricError(f"no masks for {self._without_mask} anomalous images")
-        value = metric.compute(self._images if metric.level == "image" else self._pixels)
+        value = metric.compute(self._state(metric))
         if not np.isfinite(value):
             raise ZsadError(
                 f"metric '{name}' gave {value} for class '{self.cell.class_name}'; a figure without a value "

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from zsad.evaluation.results import CaseKind, CaseResult, CellResult
 from zsad.evaluation.store import ResultStore
-from zsad.evaluation.summary import SummaryRow, metric_names, summary_rows
+from zsad.evaluation.summary import SummaryRow, cell_row, metric_names, summary_rows
 from zsad.files import write_text
 
 FILE = "report.html"
@@ -29,6 +29,8 @@ TITLES = {
     "pixel_f1_max": "pixel F1-max*",
     "aupro": "AUPRO@0.3",
 }
+
+NONE: Mapping[str, float] = {}
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,7 @@ def write_report(folder: Path) -> Path:
         classes=[_shown(row, names, cells) for row in rows if not row.is_mean],
         every_class=len({row.class_name for row in rows}) > 2 or any(row.contaminated for row in rows),
         failed=[failure for cell in _first_of_each_class(cells) for failure in cell.failed],
+        unanswered=[cell for cell in cells if cell.error is not None],
         galleries=_galleries(cells, store),
         kinds=CASE_KINDS,
     )
@@ -107,25 +110,33 @@ def write_report(folder: Path) -> Path:
 
 
 def _shown(row: SummaryRow, names: Sequence[str], cells: Sequence[CellResult]) -> ShownRow:
-    group = [cell for cell in cells if (cell.method, cell.dataset.name) == (row.method, row.dataset)]
+    group = [cell for cell in cells if cell_row(cell).group == row.group]
     own = [cell for cell in group if row.is_mean or row.class_name == cell.class_name]
     reasons: dict[str, str] = {}
     for cell in own:
         reasons |= cell.undefined
     counted = [cell for cell in own if row.contaminated or not cell.contaminated_by]
-    return ShownRow(row, figures(row, names, reasons), len(own) - len(counted))
+    thresholds = own[0].thresholds if len(own) == 1 else {}
+    return ShownRow(row, figures(row, names, reasons, thresholds), len(own) - len(counted))
 
 
-def figures(row: SummaryRow, names: Sequence[str], reasons: dict[str, str]) -> list[str]:
+def figures(
+    row: SummaryRow, names: Sequence[str], reasons: Mapping[str, str], thresholds: Mapping[str, float] = NONE
+) -> list[str]:
     """Return the figures of a row in per cent, or in the place of an undefined one its reason.
 
     Args:
         row: The row.
         names: Names of the metrics.
         reasons: Why a metric is undefined, by its name.
+        thresholds: Where a figure is that of one threshold, by its name.
     """
-    values = [(name, row.metrics.get(name)) for name in names]
-    return [reasons.get(name, "") if value is None else f"{100 * value:.1f}" for name, value in values]
+    found = []
+    for name in names:
+        value = row.metrics.get(name)
+        at = f" at {thresholds[name]:.4g}" if name in thresholds else ""
+        found.append(reasons.get(name, "") if value is None else f"{100 * value:.1f}{at}")
+    return found
 
 
 def _first_of_each_class(cells: Sequence[CellResult]) -> list[CellResult]:

@@ -91,6 +91,9 @@ class Figures(Record):
         failed: Which those are.
         metrics: Value of each metric by name, 0..1, or None where it is undefined.
         undefined: Why, by name of the metric.
+        thresholds: Where a figure is that of one threshold: the score or map value from which on things count
+            as anomalous, by name of the metric. It was tuned on the labels.
+        error: Why the method gave no answer for the class, in one sentence, or None.
         resolution: Where maps and masks were compared.
         transductive_batch: Images that a method saw together which learns from the test images, or None.
         mask_rule: How masks were resized, or None where they were not.
@@ -102,6 +105,8 @@ class Figures(Record):
     failed: Items[FailedImage]
     metrics: dict[str, float | None]
     undefined: dict[str, str]
+    thresholds: dict[str, float]
+    error: str | None
     resolution: Resolution
     transductive_batch: int | None
     mask_rule: str | None
@@ -300,9 +305,10 @@ class RunInfo(Record):
     Attributes:
         started: When, in UTC.
         options: What the user asked for.
+        former: What was asked for before, where cells of other requests are in the folder too.
         metrics: Names of the metrics.
         include_contaminated: Whether cells whose images were seen in training count in means.
-        cells: Keys of all planned cells, in order.
+        cells: Keys of all cells, those of former requests into the folder included, in order.
         passes: Images passed through a vision tower.
         methods: The methods by name.
         datasets: The datasets by name.
@@ -314,6 +320,7 @@ class RunInfo(Record):
 
     started: str
     options: dict[str, Any]
+    former: Items[dict[str, Any]]
     metrics: Items[str]
     include_contaminated: bool
     cells: Items[str]

@@ -16,6 +16,7 @@ from zsad.evaluation.recording import Recorder
 from zsad.evaluation.results import CellResult, Timings
 from zsad.evaluation.store import ResultStore
 from zsad.metrics.metric import Metric
+from zsad.values import Features
 
 
 @dataclass(frozen=True)
@@ -27,18 +28,22 @@ class Progress:
         images: Images done, of the whole plan.
         resumed: Whether the cells were there already.
         faint: Images whose mask's file has pixels above zero that are not marked: those marked and those not.
+        notes: What the user has to hear of the folder, a sentence each.
     """
 
     cells: tuple[CellResult, ...]
     images: int
     resumed: bool = False
     faint: Mapping[Path, tuple[int, int]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def run_plan(
     plan: Plan, store: ResultStore, metrics: Mapping[str, Metric], *, workers: int
 ) -> Iterator[Progress]:
     """Run what the store lacks; yield what it has, then after every batch and with finished cells.
+
+    A method that gives no answer for a class costs that cell, which says why.
 
     Args:
         plan: What to run.
@@ -47,13 +52,14 @@ def run_plan(
         workers: Processes that decode images.
 
     Raises:
-        ZsadError: A method gave no number, or the folder cannot be written; finished cells stay.
+        ZsadError: A metric gave no number, or the folder cannot be written; finished cells stay.
     """
     kept = {cell.key: found for cell in plan.cells if (found := store.finished(cell.facts)) is not None}
     rest = plan.without(kept)
     done = plan.images - rest.images
-    if kept:
-        yield Progress(tuple(kept.values()), done, resumed=True)
+    notes = store.taken_notes()
+    if kept or notes:
+        yield Progress(tuple(kept.values()), done, resumed=bool(kept), notes=notes)
     for task in rest.tasks:
         for step in _run_task(task, store, metrics, workers):
             yield replace(step, images=done + step.images)
@@ -80,12 +86,13 @@ def _run_task(
             for entry in batch:
                 if isinstance(entry, Unreadable):
                     recorder.fail(entry)
-        if readable:
+        answering = [recorder for recorder in recorders if recorder.error is None]
+        if readable and answering:
             started = time.perf_counter()
-            features = encode_together(detectors, [entry.sample for entry in readable])
+            features = _encoded(answering, readable)
             _wait_for(detectors[0].backbone.device)
             encode_seconds += time.perf_counter() - started
-            for recorder, own in zip(recorders, features, strict=True):
+            for recorder, own in features:
                 recorder.add(own, readable)
         images += len(batch)
         yield Progress((), images, faint=_faint(readable))
@@ -112,6 +119,19 @@ def _faint(batch: Sequence[Loaded]) -> dict[Path, tuple[int, int]]:
         for entry in batch
         if entry.mask is not None and entry.faint
     }
+
+
+def _encoded(recorders: Sequence[Recorder], batch: Sequence[Loaded]) -> list[tuple[Recorder, Features]]:
+    """Return the features of the methods that have some; where one of them fails, each is asked alone."""
+    samples = [entry.sample for entry in batch]
+    try:
+        found = encode_together([each.cell.contestant.detector for each in recorders], samples)
+    except Exception as error:
+        if len(recorders) == 1:
+            recorders[0].give_up(error)
+            return []
+        return [pair for recorder in recorders for pair in _encoded([recorder], batch)]
+    return list(zip(recorders, found, strict=True))
 
 
 def _wait_for(device: torch.device) -> None:

@@ -16,6 +16,7 @@ import torch
 from zsad.data.dataset import Dataset
 from zsad.errors import InputError
 from zsad.evaluation.cells import Contestant, Rules
+from zsad.evaluation.joining import joined_cells, joined_keys, joined_run, label, outdated
 from zsad.evaluation.planning import Plan, make_plan
 from zsad.evaluation.report import write_report
 from zsad.evaluation.results import CellResult, DatasetInfo, Environment, MethodInfo, PluginInfo, RunInfo
@@ -50,45 +51,65 @@ class Evaluation:
     include_contaminated: bool = False
 
     def run(self, options: Mapping[str, Any]) -> Generator[Progress, None, None]:
-        """Run; on any way out, the table covers the finished cells.
+        """Run; on any way out, the table covers the finished cells, those that the folder held included.
 
         Args:
             options: What the user asked for, kept in run.json.
         """
-        finished: list[CellResult] = []
-        info = self._info(options)
+        held = self.store.held()
+        planned = {cell.key: cell for cell in self.plan.cells}
+        stale = outdated(
+            (cell for cell in held.values() if cell.key not in planned),
+            {label(cell.facts, cell.rules.resolution): cell.facts for cell in self.plan.cells},
+        )
+        for cell in stale:
+            del held[cell.key]
+        info = self._info(options, held)
         self.store.write_run(info)
         complete = False
         try:
+            if notes := (*self.store.taken_notes(), *map(_stale, stale)):
+                yield Progress((), 0, notes=notes)
             for step in run_plan(self.plan, self.store, self.metrics, workers=self.workers):
-                finished += step.cells
+                held |= {cell.key: cell for cell in step.cells}
                 yield step
             complete = True
         finally:
-            self._conclude(finished, info.model_copy(update={"complete": complete, "finished": _now()}))
+            self._conclude(held, info.model_copy(update={"complete": complete, "finished": _now()}))
 
-    def rows(self, finished: Sequence[CellResult]) -> list[SummaryRow]:
-        """Return the rows of the table, in the order of the plan."""
-        order = {cell.key: place for place, cell in enumerate(self.plan.cells)}
-        return summary_rows(
-            sorted(finished, key=lambda cell: order[cell.key]), contaminated=self.include_contaminated
-        )
+    def rows(self) -> list[SummaryRow]:
+        """Return the rows of the table: all that the folder holds.
 
-    def _conclude(self, finished: Sequence[CellResult], info: RunInfo) -> None:
-        keys = {cell.key for cell in finished}
-        write_summary(self.store.folder, self.rows(finished))
-        self.store.write_images([cell.key for cell in self.plan.cells if cell.key in keys])
+        Raises:
+            InputError: It holds no run, or some of it is not readable.
+        """
+        _, cells = self.store.read_results()
+        return summary_rows(cells, contaminated=self.include_contaminated)
+
+    def _conclude(self, held: Mapping[str, CellResult], info: RunInfo) -> None:
+        cells = [held[key] for key in info.cells if key in held]
+        rows = summary_rows(joined_cells(cells), contaminated=self.include_contaminated)
+        write_summary(self.store.folder, rows)
+        self.store.write_images([cell.key for cell in cells])
         self.store.write_run(info)
         write_report(self.store.folder)
 
-    def _info(self, options: Mapping[str, Any]) -> RunInfo:
+    def _info(self, options: Mapping[str, Any], held: Mapping[str, CellResult]) -> RunInfo:
+        planned = tuple(cell.key for cell in self.plan.cells)
+        own = self._own_info(options, joined_keys(tuple(held), planned))
+        if self.store.former is None:
+            return own
+        return joined_run(self.store.former, own, [cell for key, cell in held.items() if key not in planned])
+
+    def _own_info(self, options: Mapping[str, Any], keys: tuple[str, ...]) -> RunInfo:
         contestants = {cell.contestant.method: cell.contestant for cell in self.plan.cells}
         return RunInfo(
             started=_now(),
             options=dict(options),
+            former=(),
             metrics=tuple(self.metrics),
             include_contaminated=self.include_contaminated,
-            cells=tuple(cell.key for cell in self.plan.cells),
+            cells=keys,
             passes=self.plan.passes,
             methods={name: _method_info(contestant) for name, contestant in contestants.items()},
             datasets={dataset.name: _dataset_info(dataset) for dataset in self.datasets},
@@ -132,6 +153,13 @@ def _metric(host: Host, name: str) -> Metric:
         return build()
     except (TypeError, ValueError) as error:
         raise InputError(f"--metrics {name}: {error}") from error
+
+
+def _stale(cell: CellResult) -> str:
+    return (
+        f"{cell.method} on {cell.dataset.name} ({cell.class_name}) was measured on other files or weights: "
+        "that row leaves the table for the one of now"
+    )
 
 
 def _method_info(contestant: Contestant) -> MethodInfo:

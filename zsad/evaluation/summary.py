@@ -62,9 +62,10 @@ class SummaryRow(Record):
         return self.class_name == MEAN
 
     @property
-    def group(self) -> tuple[str, str, str, str]:
+    def group(self) -> tuple[object, ...]:
         """What the rows of one mean have in common."""
-        return self.method, self.backbone, self.weights, self.dataset
+        named = self.method, self.backbone, self.weights, self.dataset
+        return *named, self.recipe_hash, self.image_size, self.shots, self.seed
 
     def columns(self) -> dict[str, Any]:
         """Return the row as ``summary.csv`` and ``--json`` have it, the standard metrics first."""
@@ -95,10 +96,10 @@ def summary_rows(cells: Sequence[CellResult], *, contaminated: bool = False) -> 
         cells: Finished cells.
         contaminated: Whether cells whose images were seen in training count in means.
     """
-    groups: dict[tuple[str, ...], list[SummaryRow]] = {}
+    groups: dict[tuple[object, ...], list[SummaryRow]] = {}
     for cell in cells:
         row = cell_row(cell)
-        groups.setdefault(row.group, []).append(row)
+        groups.setdefault((*row.group, cell.dtype, cell.resolution), []).append(row)
     rows = []
     for members in groups.values():
         rows += [*members, mean_row(members, contaminated=contaminated)]

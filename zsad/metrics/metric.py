@@ -33,6 +33,15 @@ class Metric(Protocol):
         ...
 
 
+@runtime_checkable
+class AtThreshold(Protocol):
+    """What a metric offers beside the figure if that is the figure of one threshold, tuned on the labels."""
+
+    def threshold(self, state: Any) -> float | None:
+        """Return the threshold of a state that has a figure, or None if the metric has none."""
+        ...
+
+
 @dataclass(frozen=True)
 class CurveMetric:
     """A metric that needs only the state's curve; all metrics of one state share its sorting.
@@ -40,10 +49,12 @@ class CurveMetric:
     Attributes:
         level: Which state it is computed from.
         function: The figure of a curve.
+        at: The threshold of a curve that has the figure, for figures of one threshold.
     """
 
     level: Level
     function: Callable[[Curve], float]
+    at: Callable[[Curve], float] | None = None
 
     def compute(self, state: State) -> float:
         """Return the figure.
@@ -55,6 +66,10 @@ class CurveMetric:
         if state.level != self.level:
             raise TypeError(f"a metric of level '{self.level}' cannot use a {type(state).__name__}")
         return self.function(state.curve)
+
+    def threshold(self, state: State) -> float | None:
+        """Return the threshold that the figure belongs to, or None where it belongs to no single one."""
+        return None if self.at is None else self.at(state.curve)
 
 
 def image_auroc() -> Metric:
@@ -69,7 +84,7 @@ def image_ap() -> Metric:
 
 def image_f1_max() -> Metric:
     """Build largest F1 of image scores."""
-    return CurveMetric("image", ranking.largest_f1)
+    return CurveMetric("image", ranking.largest_f1, ranking.threshold_of_largest_f1)
 
 
 def pixel_auroc() -> Metric:
@@ -84,7 +99,7 @@ def pixel_ap() -> Metric:
 
 def pixel_f1_max() -> Metric:
     """Build largest F1 of pixel scores."""
-    return CurveMetric("pixel", ranking.largest_f1)
+    return CurveMetric("pixel", ranking.largest_f1, ranking.threshold_of_largest_f1)
 
 
 def aupro() -> Metric:

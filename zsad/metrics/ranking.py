@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from zsad.metrics.curve import Curve
 
@@ -26,4 +27,15 @@ def average_precision(curve: Curve) -> float:
 
 def largest_f1(curve: Curve) -> float:
     """Return the largest F1 over all thresholds."""
-    return float((2 * curve.hits / (curve.hits + curve.false_alarms + curve.n_anomalous)).max())
+    return float(_f1(curve).max())
+
+
+def threshold_of_largest_f1(curve: Curve) -> float:
+    """Return the highest score from which on to count as anomalous gives the largest F1."""
+    return float(curve.thresholds[_f1(curve).argmax()])
+
+
+def _f1(curve: Curve) -> npt.NDArray[np.float64]:
+    """Return F1 at every threshold, [K]."""
+    values: npt.NDArray[np.float64] = 2 * curve.hits / (curve.hits + curve.false_alarms + curve.n_anomalous)
+    return values

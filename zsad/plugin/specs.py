@@ -144,12 +144,17 @@ class DatasetSpec:
         reader: Import string of ``read(path) -> Dataset``, or of ``read() -> Dataset`` where none is needed.
         summary: One sentence for ``zsad datasets``.
         example: Whether it is there without any data of the user's, for trying things out.
+        aliases: Other names under which people know the published dataset that the layout is named after.
+        classes: The object classes of that dataset; with them, its images are known for what they are in a
+            folder of any name.
     """
 
     name: str
     reader: ImportString
     summary: str
     example: bool = False
+    aliases: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

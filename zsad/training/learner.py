@@ -202,6 +202,11 @@ def lineage(begun_with: Mapping[str, WeightsCard], datasets: Sequence[Dataset]) 
 def seen(datasets: Sequence[Dataset]) -> tuple[TrainedOn, ...]:
     """Return what weights learn from datasets, for their card; reads the files to hash them."""
     return tuple(
-        TrainedOn(dataset=dataset.name, classes=dataset.classes, manifest=dataset.manifest_hash)
+        TrainedOn(
+            dataset=dataset.name,
+            classes=dataset.classes,
+            manifest=dataset.manifest_hash,
+            images=tuple(sorted(dataset.content_marks)),
+        )
         for dataset in datasets
     )

@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from zsad.backbones.card import TrainedOn
+from zsad.claim import claimed
 from zsad.detect.detector import Detector
 from zsad.errors import InputError
 from zsad.plugin.host import Host
@@ -18,7 +19,6 @@ from zsad.recipe.training import Training
 from zsad.training.batches import BatchSource
 from zsad.training.cache.key import StoredPrecision
 from zsad.training.checkpoint import load_checkpoint, save_checkpoint
-from zsad.training.claim import claimed
 from zsad.training.curve import write_curve
 from zsad.training.generators import FeatureGenerator
 from zsad.training.learner import (
@@ -123,7 +123,7 @@ class Run:
             InputError: Another process trains into the folder.
             ZsadError: Training diverges, or the folder cannot be written to.
         """
-        with claimed(self.folder) if self.writes else nullcontext():
+        with claimed(self.folder, "training into") if self.writes else nullcontext():
             yield from self._stages()
 
     def _stages(self) -> Iterator[Epoch]:
