@@ -9,6 +9,7 @@ from zsad.backbones.clip import ClipBackbone
 from zsad.backbones.loading import load_backbone
 from zsad.detect.detector import Detector, backbone_facts
 from zsad.detect.request import DetectorRequest
+from zsad.detect.room import check_room
 from zsad.errors import InputError
 from zsad.plugin.host import Host, get_host
 from zsad.recipe.resolution import resolve
@@ -78,6 +79,7 @@ def _detector(request: DetectorRequest, host: Host, backbone: ClipBackbone) -> D
         overrides=request.overrides,
         image_size=request.image_size,
     )
+    check_room(recipe.image_size, backbone.device)
     detector = Detector(backbone, recipe, seed=request.seed)
     learnable = {part.key: detector.parts[part.key] for part in recipe.learnable}
     shipped = None if backbone.adapter else recipe.recipe.weights.get(backbone.arch)
