@@ -348,3 +348,14 @@ def test_nouns_and_sentences_of_a_dataset(zsad, parts, tmp_path) -> None:
     refused = zsad(*words(parts, tmp_path / "x", "--normal-prompt", "x", methods=("musc",)))
     assert refused.code == 2 and "does not take --normal-prompt" in refused.sentence
     assert not (tmp_path / "x").exists()
+
+
+def test_the_table_fits_eighty_columns(zsad, parts, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    answer = zsad(*words(parts, tmp_path / "out", methods=("clip-baseline", "clip-baseline@vv")))
+    assert answer.code == 0 and max(map(len, answer.out.splitlines())) <= 80
+    shown = answer.out.split()
+    assert shown.count("clip-baseline") == 3 and shown.count("clip-baseline@vv") == 3
+    assert shown.count("gear") == 2 and "undefined" not in shown
+    assert "left out for want of width: n_normal, n_anomalous" in answer.err
