@@ -441,3 +441,14 @@ def test_what_is_left_out_and_what_masks_leave_unmarked_is_said(zsad, tmp_path) 
     (faint,) = [line for line in lines if "half of white" in line]
     assert faint.startswith("masks of 2 images") and "256 pixels are marked, and 768 would be" in faint
     assert [(row["n_normal"], row["n_anomalous"]) for row in table(tmp_path / "out")] == [("2", "2")] * 2
+
+
+def test_the_table_fits_eighty_columns(zsad, parts, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    answer = zsad(*words(parts, tmp_path / "out", methods=("clip-baseline", "clip-baseline@vv")))
+    assert answer.code == 0 and max(map(len, answer.out.splitlines())) <= 80
+    shown = answer.out.split()
+    assert shown.count("clip-baseline") == 3 and shown.count("clip-baseline@vv") == 3
+    assert shown.count("gear") == 2 and "undefined" not in shown
+    assert "left out for want of width: n_normal, n_anomalous" in answer.err

@@ -45,6 +45,8 @@ def fail(how: str):
     errors = {
         "input": InputError("the lens\\n  cap is on"),
         "running": ZsadError("the camera is off"),
+        "allocator": RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to take 8 bytes"),
+        "numpy": MemoryError("Unable to allocate 8.00 GiB for an array"),
         "unexpected": KeyError("lens"),
         "interrupt": KeyboardInterrupt(),
         "abort": typer.Abort(),
@@ -185,6 +187,18 @@ def test_a_command_of_two_distributions_names_both(camera, run):
         ),
         (
             ["camera", "fail", "memory"],
+            1,
+            "error: the device is out of memory; give a smaller --batch-size or --image-size, or another "
+            "--device",
+        ),
+        (
+            ["camera", "fail", "allocator"],
+            1,
+            "error: the device is out of memory; give a smaller --batch-size or --image-size, or another "
+            "--device",
+        ),
+        (
+            ["camera", "fail", "numpy"],
             1,
             "error: the device is out of memory; give a smaller --batch-size or --image-size, or another "
             "--device",

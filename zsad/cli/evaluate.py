@@ -209,10 +209,12 @@ def print_results(rows: Sequence[SummaryRow], evaluation: Evaluation) -> None:
     shown = [row for row in rows if row.is_mean or row.contaminated or classes[row.group] > 1]
     known = dict.fromkeys((*evaluation.metrics, *metric_names(rows)))
     names = [name for name in known if any(row.metrics.get(name) is not None for row in rows)]
+    # What is the same in all rows can be missed too, where the terminal is narrow.
+    same = [column for column in ("dataset", "class") if len({row.columns()[column] for row in shown}) == 1]
     print_table(
         [row.columns() | {name: _per_cent(row.metrics.get(name)) for name in names} for row in shown],
         (*TABLE, *names),
-        optional=("n_normal", "n_anomalous"),
+        optional=("n_normal", "n_anomalous", *same),
     )
     print_message(f"report: {evaluation.store.folder / 'report.html'}")
 

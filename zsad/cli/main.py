@@ -50,6 +50,9 @@ class ZsadGroup(RootGroup):
     table = COMMANDS
 
 
+NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+"""As CUDA and MPS, Linux and Windows say it."""
+
 WORKER_DIED = (
     "a process that decodes images was killed, most likely for want of memory; give fewer --workers or a "
     "smaller --batch-size"
@@ -188,7 +191,9 @@ def _run(argv: list[str]) -> int:
     except typer.Abort as error:
         return _report(error, "aborted", 1)
     except Exception as error:
-        if isinstance(error, RuntimeError) and "out of memory" in str(error):  # as CUDA and MPS say it
+        if isinstance(error, MemoryError) or (
+            isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY)
+        ):
             return _report(error, OUT_OF_MEMORY, 1)
         if isinstance(error, RuntimeError) and "DataLoader worker" in str(error):  # wherever it is noticed
             return _report(error, WORKER_DIED, 1)
