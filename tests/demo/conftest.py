@@ -79,9 +79,9 @@ def served(engine: Engine, runs: Path) -> Iterator[Served]:
     with own_folder() as folder:
         from zsad_demo.app import build_app
 
-        app = build_app(engine, find_runs(runs))
-        yield Served(launch(app, Address()), folder, engine)
-        app.close(verbose=False)
+        service = launch(build_app(engine, find_runs(runs)), Address())
+        yield Served(service.url, folder, engine)
+        service.close()
 
 
 @pytest.fixture(scope="session")

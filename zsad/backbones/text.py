@@ -43,6 +43,7 @@ class TextTower(nn.Module):
 
     Attributes:
         profile: The numerics of this tower.
+        tokenizer: Turns texts into rows of token ids.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class TextTower(nn.Module):
         self.ln_final = weights.ln_final
         self.projection = weights.projection
         self.projection_bias = weights.projection_bias
-        self._tokenizer = tokenizer
+        self.tokenizer = tokenizer
 
     @property
     def depth(self) -> int:
@@ -75,7 +76,7 @@ class TextTower(nn.Module):
 
     def tokenize(self, texts: Sequence[str]) -> Tensor:
         """Return token ids [n, context_length] int64 on the tower's device."""
-        return self._tokenizer(texts).long().to(self.device)
+        return self.tokenizer(texts).long().to(self.device)
 
     def embed(self, ids: Tensor) -> Tensor:
         """Return the token embeddings [..., D] of ids [...]."""
