@@ -77,6 +77,7 @@ def compare(
     with upload.opened() as image:
         found = engine.ask(questions, image, noun)
         view = fitted(image, VIEW_SIDE)
+        del image
     answers = dict(zip(distinct, found.answers, strict=True))
     unknown = {word for question in questions for word in engine.unknown_words(question, noun)}
     return Comparison(

@@ -18,7 +18,8 @@ FORM = 4_000
 class Answer(Protocol):
     """Sends what the door says."""
 
-    async def __call__(self, message: Message) -> None: ...
+    async def __call__(self, message: Message) -> None:
+        """Send a message."""
 
     async def html(self, page: str, status: int, headers: Any = None) -> None:
         """Send a page."""

@@ -1,4 +1,4 @@
-"""What browsers are told with every answer: whom to ask for scripts and pictures, and who may frame the page."""
+"""What browsers are told with every answer: whom to ask for scripts and pictures, and who may frame it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names under which the app may be asked for: a page of somebody else must not reach it by a name of its own."""
+"""Names under which the app may be asked for: no page of others reaches it by a name of its own."""
 
 from __future__ import annotations
 

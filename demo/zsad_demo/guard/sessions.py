@@ -1,12 +1,12 @@
-"""What the app keeps of sessions: the least recently used goes first, and nobody pushes out everybody else."""
+"""What the app keeps of sessions: the least recently used goes first, and nobody pushes out all others."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from gradio.state_holder import StateHolder
+from gradio.state_holder import SessionState, StateHolder
 
-from zsad_demo.guard.visitors import visitor_of
+from zsad_demo.guard.visitors import visitor, visitor_of
 
 SESSIONS = 100
 """Sessions whose last results are kept."""
@@ -32,11 +32,18 @@ class Sessions(StateHolder):
         super().set_blocks(blocks)
         self.capacity = 10 * self.sessions  # Gradio looks at it before anybody knows whose session it is
 
-    def claim(self, session: str, visitor: str) -> None:
+    def __getitem__(self, session_id: str) -> SessionState:
+        """Return a session, which is made where there is none: any request that names one does so."""
+        state = super().__getitem__(session_id)
+        if session_id not in self._owners:
+            self.claim(session_id, visitor.get())
+        return state
+
+    def claim(self, session: str, who: str) -> None:
         """Note that a visitor uses a session, and drop what is one too many."""
         with self.lock:
-            self._owners[session] = visitor
-            own = [name for name in self.session_data if self._owners.get(name) == visitor]
+            self._owners[session] = who
+            own = [name for name in self.session_data if self._owners.get(name) == who]
             for name in own[: max(0, len(own) - self.per_visitor)]:
                 self._drop(name)
             for name in list(self.session_data)[: max(0, len(self.session_data) - self.sessions)]:
@@ -53,7 +60,7 @@ class Sessions(StateHolder):
             queue.pending_messages_per_session.pop(session, None)
 
 
-def places_of(queue: Any, visitor: str) -> int:
+def places_of(queue: Any, who: str) -> int:
     """Return how many places in Gradio's queue a visitor has, those being served among them."""
     events = list(queue.event_ids_to_events.values())
-    return sum(visitor_of(event.request.client) == visitor for event in events if event.request is not None)
+    return sum(visitor_of(event.request.client) == who for event in events if event.request is not None)
