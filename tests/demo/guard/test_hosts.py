@@ -7,8 +7,8 @@ import pytest
 from zsad_demo.guard.hosts import Hosts
 
 OURS = ["127.0.0.1", "127.0.0.1:7860", "localhost:7860", "LOCALHOST", "localhost.", "[::1]:7860", "[::1]"]
-FOREIGN = ["evil.example", "evil.example:7860", "127.0.0.1.evil.example", "10.0.0.1", "", "localhost:x", "::1",
-           "[::1", "[evil.example]:80", "localhost@evil.example", "a b", "localhost/"]  # fmt: skip
+FOREIGN = ["evil.example", "evil.example:7860", "127.0.0.1.evil.example", "10.0.0.1", "", "localhost:x",
+           "::1", "[::1", "[evil.example]:80", "localhost@evil.example", "a b", "localhost/"]  # fmt: skip
 
 
 @pytest.mark.parametrize("header", OURS)

@@ -22,8 +22,10 @@ SERVED = [
 ELSEWHERE = [
     ("GET", "/logout"), ("GET", "/openapi.json"), ("GET", "/docs"), ("GET", "/gradio_api/openapi.json"),
     ("GET", "/gradio_api/proxy=https://x.hf.space/"), ("POST", "/gradio_api/component_server"),
-    ("GET", "/gradio_api/deep_link"), ("GET", "/monitoring"), ("GET", "/gradio_api/custom_component/a\nb/c/d/e"),
-    ("POST", "/gradio_api/process_recording"), ("POST", "/gradio_api/vibe-code"), ("GET", "/gradio_api/file/x"),
+    ("GET", "/gradio_api/deep_link"), ("GET", "/monitoring"),
+    ("GET", "/gradio_api/custom_component/a\nb/c/d/e"),
+    ("POST", "/gradio_api/process_recording"), ("POST", "/gradio_api/vibe-code"),
+    ("GET", "/gradio_api/file/x"),
     ("PUT", "/"), ("DELETE", "/gradio_api/upload"), ("GET", "/gradio_api/stream/a/b/1/playlist.m3u8"),
     ("GET", "/gradio_api/run/inspect"), ("POST", "/gradio_api/run/a/b"), ("GET", "//evil.example/"),
 ]  # fmt: skip
@@ -53,7 +55,7 @@ def test_files_are_those_of_the_folder(tmp_path: Path) -> None:
         file.write_bytes(b"x")
     (folder / "link.png").symlink_to(outside)
     assert file_in(f"/gradio_api/file={inside}", folder) == inside
-    for named in ("http://127.0.0.1/x", "HTTPS://x.example", "//host/share/x", str(outside), f"{folder}/../x.png",
-                  f"{folder}/link.png", f"{folder}", f"{folder}/a/no.png", f"{folder}/a/\0", f"{folder}-b/x.png",
-                  "a/x.png", f" {inside}"):  # fmt: skip
+    below = ("", "/../x.png", "/link.png", "/a/no.png", "/a/\0", "-b/x.png")
+    foreign = ("http://127.0.0.1/x", "HTTPS://x.example", "//host/share/x", "a/x.png", f" {inside}")
+    for named in (*foreign, str(outside), *(f"{folder}{end}" for end in below)):
         assert file_in(f"/gradio_api/file={named}", folder) is None, named
