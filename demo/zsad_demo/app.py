@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.utils import get_upload_folder
 
 from zsad.plugin.host import Host, get_host
 from zsad_demo import markup
+from zsad_demo.blocks import GuardedBlocks
 from zsad_demo.catalogue import methods_with_references
 from zsad_demo.engine import Engine
-from zsad_demo.errors import page_error
 from zsad_demo.examples import examples
+from zsad_demo.guard.sessions import PLACES
 from zsad_demo.tabs import references
 from zsad_demo.tabs.batch import BatchTab
 from zsad_demo.tabs.compare import CompareTab
@@ -23,55 +23,8 @@ from zsad_demo.tabs.plugins import TabContext, plugin_tabs
 from zsad_demo.tabs.results import ResultsTab
 from zsad_demo.uploads import MAX_FILE_SIZE
 
-SESSIONS = 100
-"""Visitors whose last results are kept."""
-QUEUE = 64
-"""Visitors that may wait; who comes after them is told so."""
 KEPT_SECONDS = 3600
 """Age at which files of visitors are deleted."""
-
-
-class UploadsOnly(gr.Blocks):
-    """Blocks whose events take files only from uploads.
-
-    Gradio fetches an address in the place of a file, and looks at a path only where the visitor was so kind
-    as to mark it as one: neither may lead out of the folder of uploads.
-    """
-
-    async def preprocess_data(self, block_fn: Any, inputs: list[Any], *args: Any, **kwargs: Any) -> Any:
-        """Refuse files from elsewhere, then go on as any Blocks.
-
-        Raises:
-            gr.Error: There is one, or the data has another form than the event's inputs.
-        """
-        if not only_uploads(inputs, Path(get_upload_folder()).resolve()):
-            raise page_error("only uploaded files are taken, no addresses and no other paths")
-        try:
-            return await super().preprocess_data(block_fn, inputs, *args, **kwargs)
-        except ValueError as error:  # of pydantic, or a number of inputs that is not the event's
-            raise page_error("the inputs do not have the form that this endpoint documents") from error
-
-
-def only_uploads(value: Any, folder: Path) -> bool:
-    """Whether every file that an event's data names, however deep, lies in the folder of uploads.
-
-    Args:
-        value: The data.
-        folder: The folder, without links.
-    """
-    if isinstance(value, Mapping):
-        path = value.get("path")
-        return (path is None or _lies_in(path, folder)) and all(
-            only_uploads(inner, folder) for inner in value.values()
-        )
-    return not isinstance(value, list | tuple) or all(only_uploads(inner, folder) for inner in value)
-
-
-def _lies_in(path: Any, folder: Path) -> bool:
-    try:
-        return "://" not in path and Path(path).resolve().is_relative_to(folder)
-    except (TypeError, ValueError, OSError, RuntimeError):  # no text, a null character, a loop of links
-        return False
 
 
 def theme() -> gr.themes.Base:
@@ -83,19 +36,26 @@ def theme() -> gr.themes.Base:
     ).set(body_text_color_subdued="*neutral_600", body_text_color_subdued_dark="*neutral_300")
 
 
-def build_app(engine: Engine, runs: Mapping[str, Path] | None = None, host: Host | None = None) -> gr.Blocks:
+def build_app(
+    engine: Engine,
+    runs: Mapping[str, Path] | None = None,
+    host: Host | None = None,
+    *,
+    logout: bool = False,
+) -> GuardedBlocks:
     """Return the app.
 
     Args:
         engine: Answers its questions.
         runs: Evaluations to show, by name.
         host: Plugin host, by default the process's own.
+        logout: Whether there is a login to leave.
     """
     runs, host = runs or {}, host or get_host()
-    app = UploadsOnly(title="zsad", analytics_enabled=False, delete_cache=(KEPT_SECONDS // 6, KEPT_SECONDS))
+    app = GuardedBlocks(title="zsad", analytics_enabled=False, delete_cache=(KEPT_SECONDS // 6, KEPT_SECONDS))
     contributed = list(plugin_tabs(host, TabContext(engine, runs)))
     with app:
-        gr.HTML(markup.head())
+        gr.HTML(markup.head(logout))
         with gr.Tabs(overflow_behavior="wrap"):
             with gr.Tab("Inspect"):
                 InspectTab(engine, examples()).build()
@@ -112,12 +72,13 @@ def build_app(engine: Engine, runs: Mapping[str, Path] | None = None, host: Host
             for tab in contributed:
                 with gr.Tab(tab.name):
                     tab.blocks.render()  # type: ignore[no-untyped-call]
-    app.queue(max_size=QUEUE, default_concurrency_limit=1)
+    # Not open: what computes has to wait its turn, by whichever route it is asked for.
+    app.queue(max_size=PLACES, default_concurrency_limit=1, api_open=False)
     return app
 
 
-def launch_options() -> dict[str, Any]:
-    """Return what every launch of the app is given, here and on a Space."""
+def mount_options() -> dict[str, Any]:
+    """Return what Gradio is given when the app is put behind the guard."""
     return {
         "theme": theme(),
         "css": markup.CSS,
@@ -131,5 +92,4 @@ def launch_options() -> dict[str, Any]:
         "ssr_mode": False,
         "mcp_server": False,
         "pwa": False,
-        "state_session_capacity": SESSIONS,
     }

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import tempfile
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,15 +20,18 @@ from zsad.recipe.recipes import Display
 from zsad.values import Prediction
 from zsad_demo.answers import Question
 from zsad_demo.archive import Limits, unpack
-from zsad_demo.drawing import THUMBNAIL_SIDE, Picture, fitted, overlay_picture
-from zsad_demo.engine import Engine
+from zsad_demo.drawing import THUMBNAIL_SIDE, Picture, encoded, fitted, overlay_picture
+from zsad_demo.engine import Engine, Group
 from zsad_demo.inspection import resized_map
+from zsad_demo.pixels import ROOM
 from zsad_demo.report import report_page
 from zsad_demo.uploads import Upload, without_path
 
 LIMITS = Limits()
 BATCH_SIZE = 4
 """Images per pass; others may use the device between two passes."""
+GROUP_PIXELS = 16_000_000
+"""Most pixels of the images of a pass; a larger image has one to itself."""
 COMPARED_PIXELS = 12_000_000
 """Input pixels of all images together that a method may compare with one another.
 
@@ -43,13 +48,13 @@ class Judged:
         name: What the visitor calls it.
         score: Image score.
         peak: Largest value of the map.
-        overlay: Its small picture, [h, w, 3].
+        overlay: Its small picture as JPEG, a twentieth of its pixels: a session keeps hundreds.
     """
 
     name: str
     score: float
     peak: float
-    overlay: Picture
+    overlay: bytes
 
 
 @dataclass(eq=False)
@@ -64,6 +69,7 @@ class Batch:
         seen: Images that went through the backbone.
         judged: Their answers.
         failed: Reason by name of the images that were left out.
+        unknown: Words that the backbone does not know.
     """
 
     noun: str
@@ -73,6 +79,7 @@ class Batch:
     seen: int = 0
     judged: list[Judged] = field(default_factory=list)
     failed: list[tuple[str, str]] = field(default_factory=list)
+    unknown: tuple[str, ...] = ()
 
     def ranked(self) -> list[Judged]:
         """Return the answers, the most anomalous first."""
@@ -88,7 +95,7 @@ class Batch:
 
 
 def run_batch(engine: Engine, uploads: Sequence[Upload], noun: str, question: Question) -> Generator[Batch]:
-    """Judge images and zip archives of images, and yield the batch after every pass.
+    """Judge images and zip archives of images, and yield the batch after every pass and at the end.
 
     What is unpacked lies in a folder of its own, which is gone when the iterator is closed.
 
@@ -110,15 +117,19 @@ def run_batch(engine: Engine, uploads: Sequence[Upload], noun: str, question: Qu
         images, failed = _collect(uploads, Path(name))
         _check_comparable(len(images), question)
         info, display = engine.info(question)
-        batch = Batch(noun, info, display, len(images), failed=failed)
+        unknown = engine.unknown_words(question, noun)
+        batch = Batch(noun, info, display, len(images), failed=failed, unknown=unknown)
         small: dict[str, Picture] = {}
-        for names, prediction in engine.judge(question, _read(images, batch, small), noun, BATCH_SIZE):
+        told = -1
+        for names, prediction in engine.judge(question, _groups(images, batch, small), noun):
             if prediction is not None:
                 batch.judged += _answers(names, prediction, small, display)
-            batch.seen = len(batch.judged) + len(small)
+            batch.seen, told = len(batch.judged) + len(small), len(batch.failed)
             yield batch
     if not batch.judged:
         raise InputError(_none_read(batch))
+    if len(batch.failed) != told:  # the last images could not be read: no pass came after them
+        yield batch
 
 
 def _check_comparable(count: int, question: Question) -> None:
@@ -167,18 +178,46 @@ def _collect(uploads: Sequence[Upload], folder: Path) -> tuple[list[Upload], lis
     return images, failed + no_images
 
 
-def _read(images: Sequence[Upload], batch: Batch, small: dict[str, Picture]) -> Iterator[tuple[str, Picture]]:
-    """Yield the images that can be read under a key each, and keep them small; note the others."""
+def _groups(images: Sequence[Upload], batch: Batch, small: dict[str, Picture]) -> Iterator[Group]:
+    """Yield the images of a pass each: few, and few pixels together by their headers."""
+    group: list[tuple[str, Upload]] = []
+    held = 0
     for number, upload in enumerate(images):
         try:
-            pixels = upload.read()
+            pixels = upload.pixels()
         except InputError as error:
-            batch.failed.append((upload.name, without_path(str(error), upload.path, upload.name)))
-            batch.total -= 1
+            _leave_out(batch, upload, error)
             continue
-        key = f"{number}:{upload.name}"
-        small[key] = fitted(pixels, THUMBNAIL_SIDE)
-        yield key, pixels
+        if group and (len(group) == BATCH_SIZE or held + pixels > GROUP_PIXELS):
+            yield _opened(group, held, batch, small)
+            group, held = [], 0
+        group.append((f"{number}:{upload.name}", upload))
+        held += pixels
+    if group:
+        yield _opened(group, held, batch, small)
+
+
+@contextmanager
+def _opened(
+    group: Sequence[tuple[str, Upload]], pixels: int, batch: Batch, small: dict[str, Picture]
+) -> Iterator[list[tuple[str, Picture]]]:
+    """Hold the images that can be read under a key each, and keep them small; note the others."""
+    with ROOM.taken(pixels):
+        read = []
+        for key, upload in group:
+            try:
+                image = upload.read()
+            except InputError as error:
+                _leave_out(batch, upload, error)
+                continue
+            small[key] = fitted(image, THUMBNAIL_SIDE)
+            read.append((key, image))
+        yield read
+
+
+def _leave_out(batch: Batch, upload: Upload, error: InputError) -> None:
+    batch.failed.append((upload.name, without_path(str(error), upload.path, upload.name)))
+    batch.total -= 1
 
 
 def _answers(
@@ -192,7 +231,7 @@ def _answers(
             key.partition(":")[2],
             float(score),
             float(anomaly_map.max()),
-            overlay_picture(view, shown, display),
+            encoded(overlay_picture(view, shown, display)),
         )
 
 
@@ -216,7 +255,7 @@ def write_files(batch: Batch, folder: Path) -> list[Path]:
     writer = csv.DictWriter(stream, COLUMNS, restval="", lineterminator="\n")
     writer.writeheader()
     for row in batch.rows():
-        writer.writerow(row | {"image": _plain_cell(row["image"])})
+        writer.writerow(row | {name: _plain_cell(row[name]) for name in ("image", "error")})
     files = [folder / "scores.csv", folder / "report.html"]
     write_text(files[0], stream.getvalue())
     pictures = [(one.name, one.score, one.overlay) for one in batch.ranked()]
@@ -224,6 +263,9 @@ def write_files(batch: Batch, folder: Path) -> list[Path]:
     return files
 
 
+_FORMULA = re.compile(r"""(^|[,;|\t\r\n])(?=[\s"]*[=+\-@\uff1d\uff0b\uff0d\uff20])""")
+
+
 def _plain_cell(text: str) -> str:
-    """Keep a file's name from being taken for a formula by a spreadsheet."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    """Keep a file's name from being taken for a formula by a spreadsheet, whatever it splits cells at."""
+    return _FORMULA.sub(r"\1'", text)

@@ -28,6 +28,7 @@ class Comparison:
         passes: Passes through a backbone that this took.
         separate_passes: Passes that the methods would take one at a time.
         seconds: What the passes took.
+        unknown: Words that a backbone does not know.
     """
 
     view: Picture
@@ -35,6 +36,7 @@ class Comparison:
     passes: int
     separate_passes: int
     seconds: float
+    unknown: tuple[str, ...]
 
     def facts(self) -> dict[str, Any]:
         """Return the answers as plain data."""
@@ -42,6 +44,7 @@ class Comparison:
             "backbone_passes": self.passes,
             "separate_passes": self.separate_passes,
             "seconds_to_encode": round(self.seconds, 4),
+            "unknown_words": list(self.unknown),
             "methods": {label: answer_facts(answer) for label, answer in self.answers.items()},
         }
 
@@ -70,11 +73,16 @@ def compare(
     for model in models:
         if model.needs_several:
             raise InputError(f"{model.label} compares images with one another; send several under Batch")
-    image = upload.read()
     questions = [Question(model, image_size or model.image_size) for model in models]
-    found = engine.ask(questions, image, noun)
+    with upload.opened() as image:
+        found = engine.ask(questions, image, noun)
+        view = fitted(image, VIEW_SIDE)
+        del image
     answers = dict(zip(distinct, found.answers, strict=True))
-    return Comparison(fitted(image, VIEW_SIDE), answers, found.passes, found.separate_passes, found.seconds)
+    unknown = {word for question in questions for word in engine.unknown_words(question, noun)}
+    return Comparison(
+        view, answers, found.passes, found.separate_passes, found.seconds, tuple(sorted(unknown))
+    )
 
 
 def compared(shown: Comparison, first: str, second: str) -> Picture:

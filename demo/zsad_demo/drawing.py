@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from zsad.data.pictures import colours, overlay
 from zsad.data.resize import resize
@@ -19,6 +21,7 @@ Shares = npt.NDArray[np.float32]
 VIEW_SIDE = 768
 """Longer side of what the page shows, in pixels; files are made at the image's own size."""
 THUMBNAIL_SIDE = 320
+QUALITY = 85
 CONTOUR = (0, 255, 255)
 _LOWER, _EQUAL, _HIGHER = (33, 102, 172), (247, 247, 247), (178, 24, 43)
 """Ends and middle of ColorBrewer's RdBu, which tells its halves apart to colour-blind readers too."""
@@ -71,6 +74,18 @@ def overlay_picture(image: Picture, anomaly_map: Map, display: Display) -> Pictu
     for rows in bands(len(image)):
         drawn[rows] = overlay(image[rows], anomaly_map[rows], display.low, display.high)
     return drawn
+
+
+def encoded(picture: Picture) -> bytes:
+    """Return a picture [h, w, 3] as JPEG."""
+    stream = io.BytesIO()
+    Image.fromarray(picture).save(stream, format="JPEG", quality=QUALITY)
+    return stream.getvalue()
+
+
+def decoded(picture: bytes) -> Picture:
+    """Return the pixels of what :func:`encoded` returned, [h, w, 3]."""
+    return np.array(Image.open(io.BytesIO(picture), formats=("JPEG",)))
 
 
 def with_contours(picture: Picture, mask: Mask) -> Picture:

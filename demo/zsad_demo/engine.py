@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from itertools import islice
 
 import torch
 
@@ -26,10 +26,13 @@ from zsad.values import Features, Prediction, Sample
 from zsad_demo.answers import Answer, Answers, Counts, Question
 from zsad_demo.catalogue import Model, WeightFiles, models_on
 from zsad_demo.drawing import Picture
+from zsad_demo.vocabulary import unknown_words
 from zsad_demo.words import shortened
 
 KEPT_DETECTORS = 16
 """Detectors that stay ready per backbone; they share its weights."""
+Group = AbstractContextManager[Sequence[tuple[str, Picture]]]
+"""Images of one pass, [H, W, 3] each under its name; they are in memory while the context is open."""
 KEPT_NOUNS = 64
 """Object nouns whose text features a detector keeps."""
 
@@ -141,18 +144,17 @@ class Engine:
             return Answers(answers, self._passes - before, separate, seconds)
 
     def judge(
-        self, question: Question, images: Iterator[tuple[str, Picture]], noun: str, batch_size: int
+        self, question: Question, groups: Iterable[Group], noun: str
     ) -> Iterator[tuple[list[str], Prediction | None]]:
-        """Judge images batch by batch; others may use the device between two batches.
+        """Judge images group by group; others may use the device between two groups.
 
         Args:
             question: How.
-            images: Name and image [H, W, 3].
+            groups: Images of a pass each; an empty one is passed over.
             noun: Object noun.
-            batch_size: Images per pass.
 
         Yields:
-            The names of a batch with its prediction, or with None where the answers wait for the end: then
+            The names of a group with its prediction, or with None where the answers wait for the end: then
             the last names are those of all that waited.
 
         Raises:
@@ -162,9 +164,13 @@ class Engine:
         with self._lock:
             detector = self._detector(question, noun)
         scope, waiting = detector.scope(), list[str]()
-        while batch := list(islice(images, batch_size)):
-            names = [name for name, _ in batch]
-            prediction = self._judged(detector, scope, [Sample(image, noun) for _, image in batch])
+        for group in groups:
+            with group as images:  # and closed before anybody looks at the answer, who may take long
+                names = [name for name, _ in images]
+                if not names:
+                    continue
+                prediction = self._judged(detector, scope, [Sample(image, noun) for _, image in images])
+                del images
             if prediction is None:
                 waiting += names
             yield names, prediction
@@ -178,6 +184,13 @@ class Engine:
         with self._lock:
             ready = self._ready(question)
             return ready.info, ready.detector.recipe.recipe.display
+
+    def unknown_words(self, question: Question, noun: str) -> tuple[str, ...]:
+        """Return what a visitor typed that the backbone has no vector for, in the order of the alphabet."""
+        with self._lock:
+            tower = self._backbone(question.model.backbone).backbone.text_tower()
+            given = (noun, *question.words.normal, *question.words.abnormal)
+            return () if tower is None else unknown_words(tower.tokenizer, given)
 
     def _answers(self, questions: Sequence[Question], sample: Sample) -> dict[Question, Answer]:
         detectors = {self._detector(question, sample.class_name): question for question in questions}

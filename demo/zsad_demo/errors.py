@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import html
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from inspect import isgeneratorfunction
@@ -13,10 +12,9 @@ from typing import Any, TypeVar, cast
 import gradio as gr
 
 from zsad.errors import ZsadError
+from zsad_demo.guard.log import failed
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-_log = logging.getLogger("zsad.demo")
 
 
 def page_error(sentence: str) -> gr.Error:
@@ -39,8 +37,8 @@ def one_sentence() -> Iterator[None]:
         raise page_error(str(error)) from None
     except MemoryError:
         raise page_error("this machine has not enough memory for that; send a smaller image") from None
-    except Exception:
-        _log.exception("a callback failed")
+    except Exception as error:
+        failed("a callback failed", error)
         raise page_error("the server failed at this; its log says why") from None
 
 

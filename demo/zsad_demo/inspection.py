@@ -38,6 +38,7 @@ class Inspection:
         passes: Passes through the backbone that this took.
         seconds: What the passes took.
         loads: Models that were loaded for it.
+        unknown: Words that the backbone does not know.
     """
 
     upload: Upload
@@ -51,6 +52,7 @@ class Inspection:
     passes: int
     seconds: float
     loads: int
+    unknown: tuple[str, ...]
 
     @property
     def display(self) -> Display:
@@ -70,6 +72,7 @@ class Inspection:
             "image_width": self.width,
             "backbone_passes": self.passes,
             "models_loaded": self.loads,
+            "unknown_words": list(self.unknown),
             "seconds_to_encode": round(self.seconds, 4),
         }
 
@@ -104,17 +107,19 @@ def inspect_image(engine: Engine, upload: Upload, noun: str, question: Question)
     Raises:
         InputError: The image cannot be read, or the question does not fit.
     """
-    image = upload.read()
     before = engine.counts()
-    answers = engine.ask([question], image, noun)
+    with upload.opened() as image:
+        answers = engine.ask([question], image, noun)
+        height, width = image.shape[:2]
+        view = fitted(image, VIEW_SIDE)
+        del image
     (answer,) = answers.answers
     loads = engine.counts().loads - before.loads
-    view = fitted(image, VIEW_SIDE)
     view_map = resized_map(answer.anomaly_map, *view.shape[:2])
     return Inspection(
         upload=upload,
-        height=image.shape[0],
-        width=image.shape[1],
+        height=height,
+        width=width,
         view=view,
         view_map=view_map,
         overlay=overlay_picture(view, view_map, answer.display),
@@ -123,6 +128,7 @@ def inspect_image(engine: Engine, upload: Upload, noun: str, question: Question)
         passes=answers.passes,
         seconds=answers.seconds,
         loads=loads,
+        unknown=engine.unknown_words(question, noun),
     )
 
 
@@ -165,19 +171,21 @@ def write_files(shown: Inspection, threshold: float, folder: Path) -> list[Path]
     Raises:
         InputError: The upload is no longer there.
     """
-    try:
-        image = shown.upload.read()
-    except InputError as error:
-        raise InputError("the upload is no longer kept; send the image again") from error
-    anomaly_map = shown.native_map()
-    mask = mask_at(anomaly_map, threshold)
+    if not shown.upload.path.is_file():
+        raise InputError("the upload is no longer kept; send the image again")
     # A file name has at most 255 bytes, and letters have up to four.
     stem = Path(shown.upload.name).stem.encode()[:200].decode(errors="ignore") or "image"
     files = [folder / f"{stem}_{end}" for end in ("overlay.png", "map.npy", "mask.png", "result.json")]
-    write_png(files[0], with_contours(overlay_picture(image, anomaly_map, shown.display), mask))
-    write_npy(files[1], anomaly_map)
-    write_png(files[2], mask_picture(mask))
-    regions = [region_facts(region) for region in find_regions(mask, anomaly_map)]
+    with shown.upload.opened() as image:
+        anomaly_map = shown.native_map()
+        mask = mask_at(anomaly_map, threshold)
+        drawn = overlay_picture(image, anomaly_map, shown.display)
+        del image
+        write_png(files[0], with_contours(drawn, mask))
+        del drawn
+        write_npy(files[1], anomaly_map)
+        write_png(files[2], mask_picture(mask))
+        regions = [region_facts(region) for region in find_regions(mask, anomaly_map)]
     write_json(files[3], {**shown.facts(), "map_threshold": threshold, "regions": regions})
     return files
 

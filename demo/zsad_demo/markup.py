@@ -35,12 +35,25 @@ progress { accent-color: var(--color-accent); width: 100%; }
 """
 
 
-def head() -> str:
-    """Return the page's heading."""
+def head(logout: bool = False) -> str:
+    """Return the page's heading.
+
+    Args:
+        logout: Whether there is a login to leave.
+    """
+    leave = '<form method="post" action="logout"><button>Log out</button></form>' if logout else ""
     return (
         '<header class="zsad-head"><h1>zsad</h1><p class="zsad-note">Zero-shot anomaly detection: name the '
-        "object, and see where it looks damaged.</p></header>"
+        f"object, and see where it looks damaged.</p>{leave}</header>"
     )
+
+
+def unknown(words: Sequence[str]) -> str:
+    """Return which words the backbone does not know, or nothing where it knows all."""
+    if not words:
+        return ""
+    listed = ", ".join(f"'{word}'" for word in words)
+    return note(f"The backbone does not know {listed}: such words all read as one. Use other words.")
 
 
 def colour_bar(display: Display, name: str = "anomaly map") -> str:

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Sequence
 
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
-from PIL import Image
 
 from zsad.detect.provenance import DetectorInfo
 from zsad.recipe.recipes import Display
 from zsad_demo import markup
-from zsad_demo.drawing import Picture
-
-QUALITY = 85
 
 
 def report_page(
     noun: str,
     info: DetectorInfo,
     display: Display,
-    pictures: Sequence[tuple[str, float, Picture]],
+    pictures: Sequence[tuple[str, float, bytes]],
     failed: Sequence[tuple[str, str]],
 ) -> str:
     """Return the page.
@@ -31,7 +26,7 @@ def report_page(
         noun: Object noun of all images.
         info: What stands behind the numbers.
         display: The fixed range of the maps.
-        pictures: Name, score and overlay [h, w, 3] of each image, in their order.
+        pictures: Name, score and overlay (JPEG) of each image, in their order.
         failed: Name and reason of the images that were left out.
     """
     environment = Environment(loader=PackageLoader("zsad_demo", "."), autoescape=True)
@@ -45,7 +40,5 @@ def report_page(
     )
 
 
-def _data_uri(picture: Picture) -> str:
-    stream = io.BytesIO()
-    Image.fromarray(picture).save(stream, format="JPEG", quality=QUALITY)
-    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
+def _data_uri(picture: bytes) -> str:
+    return "data:image/jpeg;base64," + base64.b64encode(picture).decode()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
@@ -12,12 +12,11 @@ from PIL import Image
 from zsad.data.images import own_pixel_limit, read_image
 from zsad.errors import InputError
 from zsad_demo.drawing import Picture
+from zsad_demo.pixels import MAX_PIXELS, ROOM
 from zsad_demo.words import printable, shortened
 
 MAX_FILE_SIZE = "50mb"
 """Largest upload, as Gradio writes it."""
-MAX_PIXELS = 100_000_000
-"""Largest image: beyond it, what strangers send would take gigabytes of memory."""
 MAX_NAME = 200
 """Longest name that is shown, in characters."""
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF")
@@ -50,19 +49,42 @@ class Upload:
         name = payload.get("orig_name") if isinstance(payload, Mapping) else None
         return cls(Path(path), shown_name(PurePath(name if isinstance(name, str) and name else path).name))
 
+    def pixels(self) -> int:
+        """Return how many pixels the image takes by its header, or 0 where nothing can be read of it.
+
+        Transparent ones count twice: to be put on white they take twice the memory.
+
+        Raises:
+            InputError: They are more than ``MAX_PIXELS``.
+        """
+        pixels, transparent = 0, False
+        # What cannot be opened here is explained when it is read.
+        with suppress(Exception), own_pixel_limit(), Image.open(self.path, formats=_FORMATS) as header:
+            transparent = header.has_transparency_data
+            pixels = header.width * header.height * (1 + transparent)
+        if pixels > MAX_PIXELS:
+            most, what = MAX_PIXELS // 10**6 // (1 + transparent), " with transparency" * transparent
+            raise InputError(f"cannot read '{self.name}': it has more than {most} megapixels{what}")
+        return pixels
+
+    @contextmanager
+    def opened(self) -> Iterator[Picture]:
+        """Hold the image, [H, W, 3], and the room in memory that it takes.
+
+        Raises:
+            InputError: As :meth:`read`.
+        """
+        with ROOM.taken(self.pixels()):
+            yield self.read()
+
     def read(self) -> Picture:
-        """Return the image, [H, W, 3].
+        """Return the image, [H, W, 3], without asking for room.
 
         Raises:
             InputError: As :func:`zsad.data.images.read_image`, under the visitor's name for the file, or more
                 than ``MAX_PIXELS``.
         """
-        pixels = 0
-        # What cannot be opened here is explained below.
-        with suppress(Exception), own_pixel_limit(), Image.open(self.path, formats=_FORMATS) as header:
-            pixels = header.width * header.height
-        if pixels > MAX_PIXELS:
-            raise InputError(f"cannot read '{self.name}': it has more than {MAX_PIXELS // 10**6} megapixels")
+        self.pixels()
         try:
             return read_image(self.path)
         except InputError as error:

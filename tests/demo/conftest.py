@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from gradio_client import Client
     from playwright.sync_api import Browser
 
+    from zsad_demo.blocks import GuardedBlocks
     from zsad_demo.engine import Engine
+    from zsad_demo.guard.disk import Disk
+    from zsad_demo.guard.sessions import Sessions
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = [
@@ -29,6 +32,19 @@ class Served(NamedTuple):
     url: str
     folder: Path
     engine: Engine
+    app: GuardedBlocks
+
+    @property
+    def sessions(self) -> Sessions:
+        """What it keeps of visitors."""
+        assert self.app.sessions is not None
+        return self.app.sessions
+
+    @property
+    def disk(self) -> Disk:
+        """The folder that it serves files from."""
+        assert self.app.disk is not None
+        return self.app.disk
 
     def client(self) -> Client:
         """Return a client with a session of its own."""
@@ -80,8 +96,9 @@ def served(engine: Engine, runs: Path) -> Iterator[Served]:
         from zsad_demo.app import build_app
 
         app = build_app(engine, find_runs(runs))
-        yield Served(launch(app, Address()), folder, engine)
-        app.close(verbose=False)
+        service = launch(app, Address())
+        yield Served(service.url, folder, engine, app)
+        service.close()
 
 
 @pytest.fixture(scope="session")

@@ -26,6 +26,7 @@ Open = Callable[..., Page]
 def visit(served: Served, browser: Browser) -> Iterator[Open]:
     """Open the app in a window of its own; at the end, no other host may have been asked for anything."""
     hosts: set[str] = set()
+    blocked: list[str] = []
     contexts = []
 
     def visited(size: str = "wide", scheme: str = "light") -> Page:
@@ -35,6 +36,9 @@ def visit(served: Served, browser: Browser) -> Iterator[Open]:
         page = context.new_page()
         page.set_default_timeout(20_000)
         page.on("request", lambda request: hosts.add(urlsplit(request.url).netloc))
+        page.on(
+            "console", lambda line: blocked.append(line.text) if "Content Security" in line.text else None
+        )
         page.goto(served.url)
         expect(page.get_by_role("tab", name="Inspect")).to_be_visible()
         return page
@@ -43,6 +47,7 @@ def visit(served: Served, browser: Browser) -> Iterator[Open]:
     for context in contexts:
         context.close()
     assert hosts - {""} == {urlsplit(served.url).netloc}  # data: and blob: addresses have no host
+    assert blocked == []  # by the page's own policy
 
 
 def panel(page: Page, name: str) -> Page:
@@ -143,6 +148,47 @@ def test_an_error_leaves_no_former_answer_beside_it(visit: Open, samples: list[P
         shown.get_by_role("button", name=button, exact=True).click()
         expect(page.get_by_text("cannot read 'notes.png'").last).to_be_visible()
         expect(shown.locator(answer)).to_have_count(0)
+
+
+def test_another_image_takes_the_former_answer_away(visit: Open, samples: list[Path]) -> None:
+    page = visit()
+    fill(page, samples)
+    for tab, answer in (
+        ("Inspect", "img[alt='Anomaly map'], img[alt='Mask at the threshold'], .zsad-score"),
+        ("Compare", "img[alt='Difference of two maps'], .thumbnail-item"),
+        ("Batch", "progress, .thumbnail-item"),
+    ):
+        shown = panel(page, tab)
+        expect(shown.locator(answer).first).to_be_visible()
+        for remove in shown.get_by_role("button", name=re.compile("^(Clear|Remove)")).all():
+            if remove.is_visible():
+                remove.click()
+        upload(shown, samples[5])
+        expect(shown.locator(answer)).to_have_count(0)
+    shown = panel(page, "Inspect")
+    shown.get_by_role("button", name="Downloads").click()
+    shown.get_by_role("button", name="Make files").click()
+    expect(page.get_by_text("inspect an image first").last).to_be_visible()  # the server forgot it too
+
+
+def test_words_that_the_backbone_does_not_know_reach_the_page(visit: Open, samples: list[Path]) -> None:
+    shown = panel(visit(), "Inspect")
+    upload(shown, samples[0])
+    shown.get_by_label("Object noun").fill("zyzzyva biscuit")
+    shown.get_by_role("button", name="Inspect", exact=True).click()
+    expect(shown.get_by_text("The backbone does not know 'zyzzyva'")).to_be_visible()
+
+
+def test_a_batch_whose_last_file_is_broken_lists_it(visit: Open, samples: list[Path], tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "parts.zip", "w") as archive:
+        for path in samples[:4]:
+            archive.write(path, path.name)
+        archive.writestr("zz-broken.png", b"x")
+    shown = panel(visit(), "Batch")
+    upload(shown, tmp_path / "parts.zip")
+    shown.get_by_role("button", name="Judge all").click()
+    expect(shown.get_by_text("4 of 4 images, 1 left out")).to_be_visible()
+    expect(shown.get_by_text("cannot read 'zz-broken.png'").last).to_be_visible()
 
 
 @pytest.mark.acceptance

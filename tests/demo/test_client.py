@@ -16,7 +16,7 @@ from PIL import Image
 
 from tests.demo.conftest import Served
 from tests.loading import load_detector
-from zsad_demo.app import only_uploads
+from zsad_demo.blocks import only_uploads
 
 ENDPOINTS = {"/inspect", "/threshold", "/files", "/compare", "/difference", "/batch", "/batch_files",
              "/results", "/results_of_class"}  # fmt: skip

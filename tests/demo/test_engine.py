@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from zsad.data.images import read_image
 from zsad.errors import InputError
 from zsad_demo import engine as engine_module
 from zsad_demo.answers import Question
-from zsad_demo.engine import KEPT_DETECTORS, Engine
+from zsad_demo.engine import KEPT_DETECTORS, Engine, Group
 from zsad_demo.words import Words
 
 TINY = f"{Path(__file__).parents[1] / 'assets' / 'tiny-clip.json'}@random:"
@@ -127,13 +127,19 @@ def test_detectors_and_nouns_are_bounded(samples: list[Path], monkeypatch: pytes
         assert len(ready.detector.text_side._cache) <= 3
 
 
+def grouped(paths: list[Path], size: int) -> list[Group]:
+    """The images of a pass each."""
+    images = [(path.name, read_image(path)) for path in paths]
+    return [nullcontext(images[low : low + size]) for low in range(0, len(images), size)]
+
+
 def test_images_judged_in_batches_are_those_judged_alone(
     engine: Engine, samples: list[Path], passes: list[int]
 ) -> None:
     chosen = samples[:5]
-    given: Iterator[tuple[str, np.ndarray]] = ((path.name, read_image(path)) for path in chosen)
     found = dict[str, float]()
-    for names, prediction in engine.judge(question(engine, "clip-baseline"), given, "biscuit", 2):
+    groups = grouped(chosen, 2)
+    for names, prediction in engine.judge(question(engine, "clip-baseline"), groups, "biscuit"):
         assert prediction is not None
         found |= dict(zip(names, prediction.score.tolist(), strict=True))
     assert passes == [2, 2, 1]
@@ -143,8 +149,7 @@ def test_images_judged_in_batches_are_those_judged_alone(
 
 
 def test_a_method_that_compares_images_answers_at_the_end(engine: Engine, samples: list[Path]) -> None:
-    given = ((path.name, read_image(path)) for path in samples[:4])
-    steps = list(engine.judge(question(engine, "musc"), given, "biscuit", 2))
+    steps = list(engine.judge(question(engine, "musc"), grouped(samples[:4], 2), "biscuit"))
     assert [prediction is None for _, prediction in steps] == [True, True, False]
     assert steps[-1][0] == [path.name for path in samples[:4]]
     images = [read_image(path) for path in samples[:4]]

@@ -76,12 +76,12 @@ def test_failing_tabs_are_a_message_and_the_rest_works(
         assert "plugin &#x27;tabs:tabs&#x27;" in message
         assert f"Shows {name} things." in message
     assert "Half built" not in [getattr(block, "label", None) for block in app.blocks.values()]
-    url = launch(app, Address())
+    service = launch(app, Address())
     try:
-        client = Client(url, verbose=False)
+        client = Client(service.url, verbose=False)
         assert client.predict("winclip", api_name="/chose") == "chose winclip"
     finally:
-        app.close(verbose=False)
+        service.close()
 
 
 def test_without_runs_and_references_their_tabs_are_not_there(engine: Engine) -> None:

@@ -6,6 +6,7 @@ import gradio as gr
 import httpx
 import pytest
 
+from zsad_demo.blocks import GuardedBlocks
 from zsad_demo.server import Address, check_address, launch, own_folder
 
 
@@ -18,10 +19,11 @@ def test_hosts_of_every_spelling_are_served(host: str) -> None:
             if ":" in host:
                 pytest.skip("this machine has no IPv6")
     with own_folder():
-        with gr.Blocks(analytics_enabled=False) as app:
+        with GuardedBlocks(analytics_enabled=False) as app:
             gr.HTML("here")
+        check_address(Address(host))
+        service = launch(app, Address(host))
         try:
-            check_address(Address(host))
-            assert httpx.get(f"{launch(app, Address(host))}config").status_code == 200
+            assert httpx.get(f"{service.url}config").status_code == 200
         finally:
-            app.close(verbose=False)
+            service.close()

@@ -386,3 +386,48 @@ def test_a_method_that_compares_images_takes_fewer_large_ones(
         next(BatchTab(engine).batch(given, "", "musc", 1024, Stop()))
     assert "takes at most 11 images of 1024 px, not 12" in sentence(error)
     next(BatchTab(engine).batch(given, "", "musc", 96, Stop()))
+
+
+FORMULAS = {
+    "=1+1.jpg": "'=1+1.jpg",
+    "a;=1+1;.jpg": "a;'=1+1;.jpg",
+    "a,@SUM(1).jpg": "a,'@SUM(1).jpg",
+    'a; "=1+1".jpg': 'a;\' "=1+1".jpg',
+    "a|-1.jpg": "a|'-1.jpg",
+    "\uff1d1.jpg": "'\uff1d1.jpg",
+    "a=b-c+d@e.jpg": "a=b-c+d@e.jpg",
+}
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_no_spreadsheet_takes_a_name_for_a_formula(
+    engine: Engine, payload: Payload, samples: list[Path], delimiter: str
+) -> None:
+    tab, stop = BatchTab(engine), Stop()
+    broken = samples[0].parent / "none.png"
+    given = [payload(samples[0]) | {"orig_name": name} for name in FORMULAS]
+    given.append(payload(broken) | {"orig_name": "b;=2+2.png"})
+    *_, (batch, *_) = tab.batch(given, "", "clip-baseline", None, stop)
+    text = Path(tab.files(batch)[0]).read_text()
+    names = [row["image"] for row in csv.DictReader(text.splitlines())]
+    assert set(names) == {*FORMULAS.values(), "b;'=2+2.png"}
+    for row in csv.reader(text.splitlines(), delimiter=delimiter):
+        for cell in row:
+            assert not cell.lstrip(' "').startswith(("=", "+", "-", "@", "\uff1d")) or is_number(cell), cell
+
+
+def is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def test_a_session_keeps_small_pictures_of_a_batch(
+    engine: Engine, payload: Payload, samples: list[Path]
+) -> None:
+    *_, (batch, *_) = BatchTab(engine).batch(
+        [payload(path) for path in samples[:8]], "", "clip-baseline", None, Stop()
+    )
+    assert sum(len(one.overlay) for one in batch.judged) < 8 * 40_000

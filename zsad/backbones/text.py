@@ -46,6 +46,7 @@ class TextTower(nn.Module):
 
     Attributes:
         profile: The numerics of this tower.
+        tokenizer: Turns texts into rows of token ids.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class TextTower(nn.Module):
         self.ln_final = weights.ln_final
         self.projection = weights.projection
         self.projection_bias = weights.projection_bias
-        self._tokenizer = tokenizer
+        self.tokenizer = tokenizer
 
     @property
     def depth(self) -> int:
@@ -78,8 +79,8 @@ class TextTower(nn.Module):
 
     def tokenize(self, texts: Sequence[str]) -> Tensor:
         """Return token ids [n, context_length] int64 on the tower's device; warns of texts that are cut."""
-        ids = self._tokenizer(texts)
-        for text in cut_texts(self._tokenizer, texts, ids):
+        ids = self.tokenizer(texts)
+        for text in cut_texts(self.tokenizer, texts, ids):
             warnings.warn(
                 f"the text '{text}' is longer than the {self.profile.context_length} tokens that this "
                 "backbone reads, and its end is left out; shorten it",

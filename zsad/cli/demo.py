@@ -66,6 +66,20 @@ def demo(
         str | None,
         typer.Option("--root-path", help="Path under which a proxy serves the app.", show_default=False),
     ] = None,
+    allowed_hosts: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allowed-host", metavar="NAME", show_default=False,
+            help="Name under which visitors reach the app, beside --host; *.example.org for all below it.",
+        ),
+    ] = None,
+    trusted_proxies: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--trusted-proxy", metavar="ADDRESS", show_default=False,
+            help="Address or network of a proxy whose X-Forwarded headers are believed.",
+        ),
+    ] = None,
     share: Annotated[
         bool, typer.Option("--share", help="Open Gradio's public tunnel; everybody with the link gets in.")
     ] = False,
@@ -78,7 +92,9 @@ def demo(
     from zsad_demo.runs import Run, find_runs
     from zsad_demo.server import Address, check_address, launch, own_folder
 
-    address = Address(host, port, users, root_path, share)
+    address = Address(
+        host, port, users, root_path, share, tuple(allowed_hosts or ()), tuple(trusted_proxies or ())
+    )
     check_address(address)
     found = find_runs(runs) if runs else {}
     for folder in found.values():
@@ -89,17 +105,17 @@ def demo(
         from zsad_demo.engine import Engine
 
         engine = Engine(backbones or (), weights=files, device=device, dtype=dtype, capacity=in_memory)
-        app = build_app(engine, found)
-        url = launch(app, address)
+        app = build_app(engine, found, logout=bool(users))
+        service = launch(app, address)
         if (host not in LOCAL or share) and not users:
             print_message("anybody who reaches the address can use the app; --auth asks for a password")
-        print(f"zsad demo: {url} (Ctrl-C stops it)", flush=True)
+        print(f"zsad demo: {service.url} (Ctrl-C stops it)", flush=True)
         # Whoever stops a service asks by SIGTERM: the folder of uploads has to go then too.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             threading.Event().wait()
         finally:
-            app.close(verbose=False)
+            service.close()
 
 
 def parse_auth(given: str | None) -> list[tuple[str, str]]:

@@ -14,6 +14,7 @@ from zsad.recipe.recipes import Display
 from zsad_demo import markup
 from zsad_demo.answers import Question
 from zsad_demo.batch import LIMITS, Batch, run_batch, write_files
+from zsad_demo.drawing import decoded
 from zsad_demo.engine import Engine
 from zsad_demo.errors import callback
 from zsad_demo.folders import fresh_folder
@@ -107,6 +108,11 @@ class BatchTab:
                     make = gr.Button("Make the table and the report")
                     files = gr.File(label="Table (CSV), report (HTML)", file_count="multiple",
                                     interactive=False)  # fmt: skip
+        # Beside other images, what was there would pass for their answer.
+        images.change(
+            self._nothing, None, [state, progress, gallery, table, files], api_visibility="private",
+            show_progress="hidden", queue=False,
+        )  # fmt: skip
         bring_into_view(run, "batch-answer")
         armed = run.click(
             self._arm, [stop], [files], api_visibility="private", queue=False, show_progress="hidden"
@@ -156,7 +162,7 @@ def _progress(batch: Batch, stopped: bool) -> str:
     )
     if stopped:
         return markup.note(f"Stopped after {batch.seen} of {batch.total} images; these are kept.")
-    return markup.note(_progress_text(batch)) + bar
+    return markup.note(_progress_text(batch)) + bar + markup.unknown(batch.unknown)
 
 
 def _progress_text(batch: Batch) -> str:
@@ -168,7 +174,7 @@ def _progress_text(batch: Batch) -> str:
 
 def _answers(batch: Batch) -> tuple[Any, ...]:
     pictures = [
-        (one.overlay, f"{rank}. {one.score:.4f} {one.name}")
+        (decoded(one.overlay), f"{rank}. {one.score:.4f} {one.name}")
         for rank, one in enumerate(batch.ranked()[:GALLERY], start=1)
     ]
     rows = [

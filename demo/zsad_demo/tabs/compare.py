@@ -111,11 +111,12 @@ class CompareTab:
         done.success(
             self._choices, [state], [first, second], api_visibility="private", show_progress="hidden"
         )
-        # Beside an error, what was there would pass for the answer.
-        done.failure(
-            lambda: [None] * 7, None, [state, gallery, passes, table, picture, difference_bar, facts],
-            api_visibility="private", show_progress="hidden", queue=False,
-        )  # fmt: skip
+        # Beside an error or another image, what was there would pass for the answer.
+        for event in (done.failure, image.change):
+            event(
+                lambda: [None] * 7, None, [state, gallery, passes, table, picture, difference_bar, facts],
+                api_visibility="private", show_progress="hidden", queue=False,
+            )  # fmt: skip
         for chosen in (first, second):
             chosen.input(
                 self.difference,
@@ -162,7 +163,7 @@ def _passes(shown: Comparison) -> str:
     return markup.note(
         f"{shown.passes} backbone pass{'es' * (shown.passes != 1)} for {len(shown.answers)} methods, "
         f"{1000 * shown.seconds:.0f} ms; one method at a time would take {shown.separate_passes}."
-    )
+    ) + markup.unknown(shown.unknown)
 
 
 def _rows(shown: Comparison) -> list[list[str]]:

@@ -64,7 +64,7 @@ class InspectTab:
             shown,
             map_picture(shown.view_map, shown.display),
             markup.colour_bar(shown.display),
-            markup.summary(shown.answer, shown.passes, shown.seconds),
+            markup.summary(shown.answer, shown.passes, shown.seconds) + markup.unknown(shown.unknown),
             shown.facts(),
             *self._at(shown, middle(shown.display)),
         )
@@ -174,12 +174,13 @@ class InspectTab:
         inspected.success(
             self._fresh, [state], [slider, files], api_visibility="private", show_progress="hidden"
         )
-        # Beside an error, what was there would pass for the answer.
+        # Beside an error or another image, what was there would pass for the answer.
         former = [state, anomaly_map, summary, facts, files, *redrawn]
-        inspected.failure(
-            lambda: [None] * len(former), None, former, api_visibility="private", show_progress="hidden",
-            queue=False,
-        )  # fmt: skip
+        for event in (inspected.failure, image.change):
+            event(
+                lambda: [None] * len(former), None, former, api_visibility="private",
+                show_progress="hidden", queue=False,
+            )  # fmt: skip
         slider.input(
             self.threshold,
             [state, slider],
