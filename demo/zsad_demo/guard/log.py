@@ -5,42 +5,46 @@ from __future__ import annotations
 import logging
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable
 
 from zsad_demo.words import printable
 
 PER_MINUTE = 20
-"""Lines a minute about odd requests and failures; further ones are counted."""
+"""Lines a minute of one kind, about odd requests and failures; further ones are counted."""
 
 _log = logging.getLogger("zsad.demo")
 
 
 class Steady(logging.Filter):
-    """Lets a bounded number of lines a minute through, and says afterwards how many it kept back."""
+    """Lets so many lines of a kind through in a minute, and says afterwards how many it kept back."""
 
     def __init__(self, per_minute: int = PER_MINUTE, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._per_minute, self._clock = per_minute, clock
-        self._start, self._count = float("-inf"), 0
+        self._start = float("-inf")
+        self._counts: Counter[str] = Counter()
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether a line is written; what a visitor may have put into it stays on one line."""
         now, kept_back = self._clock(), 0
         if now - self._start >= 60:
-            kept_back = max(0, self._count - self._per_minute)
-            self._start, self._count = now, 0
-        self._count += 1
+            kept_back = sum(max(0, count - self._per_minute) for count in self._counts.values())
+            self._start = now
+            self._counts.clear()
+        kind = str(getattr(record, "what", record.msg))  # as the code has it, without a visitor's words
+        self._counts[kind] += 1
         record.msg, record.args = _one_line(record), ()
         if kept_back:
             record.msg += f" (and {kept_back} more lines in the minutes before)"
-        return self._count <= self._per_minute
+        return self._counts[kind] <= self._per_minute
 
 
 def failed(what: str, error: BaseException) -> None:
     """Write that something failed: what was raised on one line, and where below it."""
     where = "".join(traceback.format_tb(error.__traceback__))
     said = printable(f"{type(error).__name__}: {error}"[:500])
-    _log.error("%s: %s", what, said, extra={"where": where})
+    _log.error("%s: %s", what, said, extra={"where": where, "what": what})
 
 
 def _one_line(record: logging.LogRecord) -> str:
