@@ -25,10 +25,9 @@ import os, sys, time
 from pathlib import Path
 from zsad.claim import claimed
 with claimed(Path(sys.argv[1]), "writing into"):
-    child = os.fork()
-    if child == 0:
+    if os.fork() == 0:
+        print(os.getpid(), flush=True)
         time.sleep(60)
-    print(child, flush=True)
     sys.stdin.read()
 """
 

@@ -292,8 +292,9 @@ def test_sentences_come_from_a_file_too(zsad, tiny, photo, tmp_path) -> None:
 
 def test_no_overlay_where_none_is_wanted(zsad, tiny, photo, tmp_path) -> None:
     report = _score(zsad, tiny, photo, tmp_path / "o", "--no-overlay", "--save-maps")
-    assert set(report["images"][0]) == {"path", "score", "map", "decision"}
-    assert sorted(path.name for path in (tmp_path / "o").iterdir()) == ["photo_map.npy", "predictions.json"]
+    assert set(report["images"][0]) == {"path", "score", "map", "decision", "content"}
+    records = ["predictions.csv", "predictions.json", "predictions.jsonl"]
+    assert sorted(path.name for path in (tmp_path / "o").iterdir()) == ["photo_map.npy", *records]
 
 
 def test_a_home_folder_is_found_where_the_shell_leaves_it(zsad, tiny, photo, tmp_path, monkeypatch) -> None:
@@ -312,7 +313,7 @@ def test_a_second_run_in_a_folder_scores_the_same_images(zsad, tiny, photo, tmp_
     assert "left out" not in former.err
     scores = [(image["path"], image["score"]) for image in json.loads(former.out)["images"]]
     assert [path for path, _ in scores] == ["other.jpg", "photo.png"]
-    for out, left in (("zsad-predictions", 5), ("again", 5), (".", 10), (".", 15)):
+    for out, left in (("zsad-predictions", 7), ("again", 7), (".", 14), (".", 21)):
         answer = zsad(*words, "--out", out)
         assert answer.code == 0, answer.err
         assert [(image["path"], image["score"]) for image in json.loads(answer.out)["images"]] == scores
@@ -322,5 +323,5 @@ def test_a_second_run_in_a_folder_scores_the_same_images(zsad, tiny, photo, tmp_
 def test_an_empty_name_is_not_the_current_folder(zsad, tiny, photo, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     answer = zsad("predict", "", "--method", "clip-baseline", "--backbone", tiny)
-    assert answer.code == 2 and "an empty name was given for an image" in answer.sentence
+    assert answer.code == 2 and "it is empty; name a file or a folder" in answer.sentence
     assert not (tmp_path / "zsad-predictions").exists()

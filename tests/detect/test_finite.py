@@ -141,12 +141,12 @@ def test_numbers_are_left_alone(load: Callable[..., Detector], images: list[np.n
 
 
 def run(words: Sequence[object], capsys: pytest.CaptureFixture[str]) -> str:
-    """Run a command that fails, and return its one line of error."""
+    """Run a command that fails, and return the line of its error, which names the image."""
     with pytest.raises(SystemExit) as leave:
         main([str(word) for word in words])
     assert leave.value.code == 1
-    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
-    return line.removeprefix("error: ")
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if " gave a score " in line]
+    return line[line.index("method '") :]
 
 
 @pytest.mark.parametrize("part", ["maps", "scores"])
