@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from zsad.plugin.options import Options
 
 
-class InvertOptions(BaseModel):
+class InvertOptions(Options):
     """The part takes one option."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     strength: float = Field(default=1.0, gt=0, description="Factor on the inverted map.")
