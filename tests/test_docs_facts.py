@@ -159,7 +159,9 @@ def test_forms_of_backbone_names(form: str, tmp_path: Path) -> None:
         return
     parsed = parse_backbone(written)
     assert parsed.text == written
-    assert (parsed.pretrained, parsed.file, parsed.seed).count(None) == (3 if "hf-hub:" in form else 2)
+    name, at, _ = form.partition("@")
+    given = 0 if "hf-hub:" in form else (":" in name) + bool(at)
+    assert (parsed.pretrained, parsed.file, parsed.seed).count(None) == 3 - given
 
 
 def test_registered_backbones_are_in_the_table() -> None:
