@@ -164,7 +164,7 @@ COMMON = {
                    ("{list_json}@random:0", r"list\.json"), ("{missing}.json@random:0", r"missing\.json"),
                    ("{folder}@random:0", "folder")),
     "--image-size": (*((value, "--image-size") for value in NUMBERS), ("17", "pixels|multiple"),
-                     ("1000000", "GB of memory")),
+                     ("1000000", "GiB of memory")),
     "--device": (("", "device"), ("tpu", "tpu"), ("cuda:x", "cuda:x"), ("cuda:99", "cuda:99"),
                  ("cpu:cpu", "cpu:cpu")),
     "--dtype": (("", "dtype"), ("float8", "float8"), ("int8", "int8")),

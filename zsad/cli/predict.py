@@ -147,7 +147,7 @@ def predict(
     done, failed = report["images"], report["failed"]
     if as_json:
         print_json(report)
-    else:
+    elif done:
         shown = told_apart([row["score"] for row in done])
         print_table(
             [{**row, "score": score} for row, score in zip(done, shown, strict=True)],
