@@ -426,3 +426,13 @@ def test_images_of_any_size(train, root) -> None:
         picture = Image.open(root / name)
         picture.resize((90, 50)).save(root / name)
     assert train().code == 0
+
+
+def test_what_is_left_out_of_the_data_is_said(train, root) -> None:
+    (root / "good" / "one more.HEIC").touch()
+    answer = train("--no-cache")
+    assert answer.code == 0
+    assert (
+        f"{root.name}: left out: 1, because .heic needs converting to PNG or JPEG (1)"
+        in answer.err.splitlines()
+    )

@@ -19,12 +19,14 @@ from PIL import Image
 from tests.loading import load_detector
 from zsad.data.images import read_image
 from zsad.detect.predictions import native_map
+from zsad_demo.answers import Question
 from zsad_demo.archive import Limits
-from zsad_demo.batch import write_files
+from zsad_demo.batch import run_batch, write_files
 from zsad_demo.engine import Engine
 from zsad_demo.tabs.batch import BatchTab, Stop
 from zsad_demo.tabs.compare import CompareTab
 from zsad_demo.tabs.inspect import InspectTab
+from zsad_demo.uploads import Upload
 
 Payload = Callable[[Path], dict[str, Any]]
 
@@ -322,6 +324,29 @@ def test_a_batch_of_nothing_is_one_sentence(engine: Engine, payload: Payload, tm
         with pytest.raises(gr.Error) as error:
             list(BatchTab(engine).batch(given, "", "clip-baseline", None, Stop()))
         assert wanted in sentence(error)
+
+
+def test_a_batch_says_what_its_archive_holds_beside_images(
+    engine: Engine, payload: Payload, samples: list[Path], tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.write(samples[0], "a.png")
+        archive.writestr("b.heic", b"x")
+        archive.writestr("__MACOSX/._a.png", b"x")
+    with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
+        archive.writestr("b.heic", b"x")
+    model = next(found for found in engine.models.values() if found.label == "clip-baseline")
+    uploads = [Upload(tmp_path / "a.zip", "a.zip")]
+    *_, batch = run_batch(engine, uploads, "biscuit", Question(model, model.image_size))
+    assert [one.name for one in batch.judged] == ["a.png"]
+    ((name, reason),) = batch.failed
+    assert name == "a.zip"
+    assert reason.startswith("left out: 2, because .heic needs converting to PNG or JPEG (1), left behind")
+    with pytest.raises(gr.Error) as error:
+        list(BatchTab(engine).batch([payload(tmp_path / "b.zip")], "", "clip-baseline", None, Stop()))
+    assert sentence(error).endswith(
+        "there is no image in b.zip; left out: 1, because .heic needs converting to PNG or JPEG (1)"
+    )
 
 
 def test_too_many_images_are_refused_before_any_is_read(

@@ -12,7 +12,13 @@ from zsad.errors import InputError
 from zsad.plugin.host import get_host
 from zsad.recipe.settings import Settings
 from zsad.training.mosaic import MosaicExamples
-from zsad.training.opening import open_feature_generator, open_sources, open_weighting, with_mosaics
+from zsad.training.opening import (
+    open_feature_generator,
+    open_normal,
+    open_sources,
+    open_weighting,
+    with_mosaics,
+)
 from zsad.training.sources import DatasetExamples, GeneratedExamples, NormalExamples
 
 
@@ -147,3 +153,24 @@ def test_nothing_to_learn_from_names_the_generators(tmp_path) -> None:
     with pytest.raises(InputError, match=r"gives no mask for .*--generator"):
         opened(f"folder={tmp_path / 'bare'}")
     assert len(opened(f"folder={tmp_path / 'bare'}", generator="nsa")) == 4
+
+
+def test_litter_and_images_that_are_not_read_do_not_matter(plain) -> None:
+    count = len(open_normal(f"folder={plain}", get_host()).images)
+    for name in (".DS_Store", "Thumbs.db", "one more.heic"):
+        (plain / name).touch()
+    dataset = open_normal(f"folder={plain}", get_host())
+    assert len(dataset.images) == count and not any(image.anomalous for image in dataset.images)
+    assert sorted(entry.path.name for entry in dataset.left_out) == [
+        ".DS_Store",
+        "Thumbs.db",
+        "one more.heic",
+    ]
+
+
+def test_folders_below_a_folder_of_normal_images_belong_to_it(tmp_path) -> None:
+    root = draw_set(tmp_path / "nut", masks=False)
+    (root / "good" / "cam2").mkdir()
+    next((root / "good").glob("*.png")).rename(root / "good" / "cam2" / "0.png")
+    dataset = open_normal(f"folder={root / 'good'}", get_host())
+    assert dataset.name == "nut" and len(dataset.images) == 4

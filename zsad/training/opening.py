@@ -12,8 +12,11 @@ from pydantic import Field, ValidationError
 
 from zsad.data.dataset import Dataset, DatasetImage, folder_name
 from zsad.data.folders import images_beside, images_in, is_normal, subfolders
+from zsad.data.names import HIDDEN, SYSTEM, UNREADABLE
 from zsad.data.nouns import noun_of
+from zsad.data.outputs import WRITTEN
 from zsad.data.spec import open_dataset, parse_spec
+from zsad.data.walk import walk
 from zsad.errors import InputError
 from zsad.plugin.host import Host
 from zsad.plugin.options import Options
@@ -209,7 +212,12 @@ def _holds_only_images(folder: Path | None) -> bool:
         return False
     if is_normal(folder):
         return bool(images_in(folder)) and not any(map(is_normal, subfolders(folder)))
-    return bool(images_beside(folder)) and not subfolders(folder)
+    strange = [
+        entry
+        for entry in walk(folder).left_out
+        if entry.reason not in (SYSTEM, HIDDEN, WRITTEN) and entry.path.suffix.lower() not in UNREADABLE
+    ]
+    return bool(images_beside(folder)) and not subfolders(folder) and not strange
 
 
 def _example_options(given: dict[str, Any]) -> ExampleOptions:
