@@ -148,7 +148,9 @@ def reading(checkpoint: Any, method: str, entry: str | None = None) -> Iterator[
     Raises:
         InputError: Not a checkpoint of the method.
     """
-    state = state_in(checkpoint) if entry is None else _entry(checkpoint, entry)
+    state = _entry(checkpoint, entry) if entry is not None else state_in(checkpoint)
+    if entry is None and state is None and isinstance(checkpoint, Mapping):
+        state = checkpoint  # without a tensor; the reader says which one it lacks first
     if state is None:
         if entry is None:
             raise InputError(f"it is no state dict, as {method}'s checkpoints are")
