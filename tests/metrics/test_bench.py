@@ -8,9 +8,8 @@ import sys
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
-from zsad.cli.bench import app
+from zsad.cli.main import main
 from zsad.errors import ZsadError
 from zsad.metrics.bench import bench_metrics, synthetic_maps
 
@@ -39,12 +38,13 @@ def test_a_missing_sklearn_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         bench_metrics(256)
 
 
-def test_command() -> None:
-    result = CliRunner().invoke(app, ["metrics", "--pixels", "5000", "--json"])
-    assert result.exit_code == 0
-    assert [row["implementation"] for row in json.loads(result.stdout)] == ["zsad", "scikit-learn"]
-    result = CliRunner().invoke(app, ["metrics", "--pixels", "5000"])
-    assert result.stdout.startswith("implementation") and "scikit-learn" in result.stdout
+def test_command(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["bench", "metrics", "--pixels", "5000", "--json"])
+    answer = json.loads(capsys.readouterr().out)
+    assert [row["implementation"] for row in answer] == ["zsad", "scikit-learn"]
+    main(["bench", "metrics", "--pixels", "5000"])
+    shown = capsys.readouterr().out
+    assert shown.startswith("implementation") and "scikit-learn" in shown
 
 
 @pytest.mark.parametrize(
