@@ -39,6 +39,8 @@ def needed_memory(tower: VisionTower, side: int) -> int:
 def available_memory(device: torch.device) -> int | None:
     """Return how many bytes are free where a tower runs, or None where the system does not say."""
     if device.type == "cuda":
+        if not torch.cuda.is_available():
+            return None
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0]) + kept
     found = [value for value in (_free_of_machine(), _free_of_group()) if value is not None]
