@@ -91,8 +91,6 @@ def predict(
     host = get_host()
     settings = Settings.parse(overrides or ())
     settings.refuse_training()
-    if threshold is not None and not math.isfinite(threshold):
-        raise InputError(f"--threshold {threshold}: give a finite number, for example 0.5")
     noun = noun_of("object" if class_name is None else class_name)
     if not noun:
         raise InputError("--class-name is empty; name the object, or leave the option out")

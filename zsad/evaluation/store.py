@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from zsad.data.names import printable
 from zsad.errors import InputError
 from zsad.evaluation.cases import Cases, write_case
 from zsad.evaluation.formats import MEND, DamagedError, read_cell, read_run, write_result
@@ -262,10 +263,7 @@ def _whole(picture: Path) -> bool:
 
 def _texts(row: dict[str, Any]) -> dict[str, Any]:
     """Return a row with names that are no text, undecodable bytes of a file's name, as escapes."""
-    return {
-        name: value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
-        for name, value in row.items()
-    }
+    return {name: printable(value) if isinstance(value, str) else value for name, value in row.items()}
 
 
 def _read_table(path: Path) -> pa.Table:
