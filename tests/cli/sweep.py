@@ -225,6 +225,7 @@ OWN = {
         "--class-name": (("", "--class-name is empty"), ("_", "--class-name is empty")),
         "--normal-prompt": SENTENCES, "--abnormal-prompt": SENTENCES,
         "--threshold": (("x", "--threshold"), ("", "--threshold"), ("nan", "--threshold")),
+        "--pixel-threshold": (("x", "--pixel-threshold"), ("inf", "pixel threshold")),
         "--batch-size": tuple((value, "--batch-size") for value in NUMBERS),
         "--log-file": (("{folder}", "--log-file"), ("{below}", "--log-file"), ("", "--log-file")),
     },

@@ -1,13 +1,10 @@
-"""Scores, maps and pictures of images as files, written as they come."""
+"""Scores and maps of image files, as they come."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Container, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,15 +13,9 @@ from torch import Tensor
 
 from zsad.data.contents import content
 from zsad.data.images import read_image
-from zsad.data.pictures import overlay
 from zsad.detect.detector import Detector
-from zsad.detect.output_names import OutputNames
 from zsad.errors import InputError
-from zsad.files import write_npy, write_png
 from zsad.values import Prediction, Sample
-
-WAITING = 8
-"""Results that may wait for their files to be written."""
 
 
 @dataclass(frozen=True)
@@ -151,70 +142,3 @@ def _results(
         if entry.path not in finished:
             native = native_map(anomaly_map, *entry.size)
             yield ImageResult(entry.path, entry.content, float(score), native, entry.pixels)
-
-
-def written(
-    results: Iterable[ImageResult | FailedImage],
-    names: OutputNames,
-    detector: Detector,
-    *,
-    save_map: bool,
-    save_overlay: bool = True,
-) -> Iterator[tuple[ImageResult, dict[str, Any]] | FailedImage]:
-    """Write results while the next ones are computed; yield each, in order, once its files are there.
-
-    Args:
-        results: From :func:`predict_files`.
-        names: Names of the files.
-        detector: The detector, for the range of its map.
-        save_map: Whether to write the map too.
-        save_overlay: Whether to write the picture.
-
-    Raises:
-        ZsadError: The folder cannot be written to.
-    """
-
-    def write(result: ImageResult | FailedImage) -> tuple[ImageResult, dict[str, Any]] | FailedImage:
-        if isinstance(result, FailedImage):
-            return result
-        try:
-            return result, write_result(result, names, detector, save_map=save_map, save_overlay=save_overlay)
-        except InputError as error:  # it had to be read again
-            return FailedImage(result.path, str(error))
-
-    with ThreadPoolExecutor(1) as writer:  # one thread, so that results come in their order
-        pending: deque[Future[tuple[ImageResult, dict[str, Any]] | FailedImage]] = deque()
-        try:
-            for result in results:
-                pending.append(writer.submit(write, result))
-                if len(pending) > WAITING:
-                    yield pending.popleft().result()
-        except (Exception, KeyboardInterrupt):
-            # What was computed before is kept, and the caller hears of it.
-            yield from (entry.result() for entry in pending)
-            raise
-        yield from (entry.result() for entry in pending)
-
-
-def write_result(
-    result: ImageResult, names: OutputNames, detector: Detector, *, save_map: bool, save_overlay: bool
-) -> dict[str, Any]:
-    """Write overlay and map where wanted; return what was written, as plain data.
-
-    Raises:
-        InputError: The image had to be read again, and cannot be.
-        ZsadError: The folder cannot be written to.
-    """
-    base = names.base(result.path)
-    display = detector.recipe.recipe.display
-    written: dict[str, Any] = {"path": str(result.path), "score": result.score}
-    if save_overlay:
-        picture = names.folder / f"{base}_overlay.png"
-        write_png(picture, overlay(result.image(), result.anomaly_map, display.low, display.high))
-        written["overlay"] = str(picture)
-    if save_map:
-        file = names.folder / f"{base}_map.npy"
-        write_npy(file, result.anomaly_map)
-        written["map"] = str(file)
-    written["content"] = result.content
-    return written

@@ -20,7 +20,6 @@ from zsad_demo.inspection import (
     Inspection,
     inspect_image,
     middle,
-    region_facts,
     region_rows,
     thresholded,
     write_files,
@@ -91,7 +90,7 @@ class InspectTab:
         facts = {
             "map_threshold": threshold,
             "area_share": float(mask.mean()),
-            "regions": [region_facts(region) for region in regions],
+            "regions": [region.plain() for region in regions],
         }
         return (shown.view, overlay), mask_picture(mask), region_rows(regions), facts
 
