@@ -225,6 +225,8 @@ OWN = {
         "--class-name": (("", "--class-name is empty"), ("_", "--class-name is empty")),
         "--normal-prompt": SENTENCES, "--abnormal-prompt": SENTENCES,
         "--threshold": (("x", "--threshold"), ("", "--threshold"), ("nan", "--threshold")),
+        "--tile": (("x", "--tile"), ("0", "tiles of 0 pixels"), ("-1", "tiles of -1")),
+        "--overlap": (("x", "--overlap"), ("0.5", "give --tile N too")),
         "--pixel-threshold": (("x", "--pixel-threshold"), ("inf", "pixel threshold")),
         "--batch-size": tuple((value, "--batch-size") for value in NUMBERS),
         "--log-file": (("{folder}", "--log-file"), ("{below}", "--log-file"), ("", "--log-file")),

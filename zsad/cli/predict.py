@@ -78,6 +78,23 @@ def predict(
     ] = Path("zsad-predictions"),
     resume: Annotated[bool, typer.Option("--resume", help="Keep finished images of the folder.")] = False,
     image_size: ImageSizeOption = None,
+    tile: Annotated[
+        int | None,
+        typer.Option(
+            "--tile",
+            help="Cut images into square tiles of this side in pixels, for defects that are small beside "
+            "the image.",
+            metavar="N",
+        ),
+    ] = None,
+    overlap: Annotated[
+        float | None,
+        typer.Option(
+            "--overlap",
+            help="Share of a tile's side that neighbours have in common; by default 0.25.",
+            show_default=False,
+        ),
+    ] = None,
     batch_size: BatchSizeOption = 8,
     device: DeviceOption = "auto",
     dtype: DtypeOption = "auto",
@@ -92,6 +109,7 @@ def predict(
     from zsad.data.nouns import noun_of
     from zsad.data.walk import find_images
     from zsad.detect.request import DetectorRequest
+    from zsad.detect.tiles import Tiling
     from zsad.detect.wanted_files import WantedFiles
     from zsad.plugin.host import get_host
     from zsad.recipe.prompts import with_sentences
@@ -103,6 +121,9 @@ def predict(
     wanted = WantedFiles(
         overlays=save_overlays, maps=save_maps, pixel_threshold=pixel_threshold, masks=save_masks
     )
+    if overlap is not None and tile is None:
+        raise InputError("--overlap says how tiles overlap; give --tile N too")
+    tiling = None if tile is None else Tiling(tile, 0.25 if overlap is None else overlap)
     host = get_host()
     settings = Settings.parse(overrides or ())
     settings.refuse_training()
@@ -146,7 +167,7 @@ def predict(
             out,
             detector,
             found.images,
-            PredictionRun(noun, threshold, batch_size, wanted),
+            PredictionRun(noun, threshold, batch_size, wanted, tiling),
             resume=resume,
             say=print_message,
             watch=lambda answers, count: progress(answers, count, "images"),

@@ -13,6 +13,7 @@ from zsad.detect.output_names import OutputNames
 from zsad.detect.predictions import FailedImage, predict_files
 from zsad.detect.provenance import about, decision
 from zsad.detect.result_files import ResultFiles, Written
+from zsad.detect.tiles import Tiling
 from zsad.detect.wanted_files import WantedFiles
 
 
@@ -25,12 +26,14 @@ class PredictionRun:
         threshold: Score from which an image counts as anomalous, or None for no decision.
         batch_size: Images per pass.
         files: What is written beside the scores.
+        tiling: How images are cut, or None.
     """
 
     class_name: str = "object"
     threshold: float | None = None
     batch_size: int = 8
     files: WantedFiles = field(default_factory=WantedFiles)
+    tiling: Tiling | None = None
 
     def asked(self, detector: Detector, paths: Sequence[Path]) -> dict[str, Any]:
         """Return what decides the answers, as JSON can say it."""
@@ -45,6 +48,7 @@ class PredictionRun:
             "seed": detector.seed,
             "batch_size": self.batch_size,
             "threshold": self.threshold,
+            "tiling": self.tiling and asdict(self.tiling),
             **{f"files.{name}": value for name, value in asdict(self.files).items()},
             "images": images_hash(paths),
         }
@@ -83,10 +87,12 @@ def predict_into(
     facts = {**about(detector).plain(), "class_name": run.class_name, "threshold": run.threshold}
     if run.files.pixel_threshold is not None:
         facts["pixel_threshold"] = run.files.pixel_threshold
+    if run.tiling is not None:
+        facts["tiling"] = {**asdict(run.tiling), "image_score": "highest of the tiles"}
     journal.begin(facts)
     done = dict(journal.finished)
     failed: list[dict[str, str]] = []
-    results = predict_files(detector, paths, run.class_name, run.batch_size, journal.finished)
+    results = predict_files(detector, paths, run.class_name, run.batch_size, journal.finished, run.tiling)
     files = ResultFiles(OutputNames(folder, paths), detector.recipe.recipe.display, run.files)
     complete = False
     try:

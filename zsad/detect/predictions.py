@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +16,13 @@ from torch import Tensor
 from zsad.data.contents import content
 from zsad.data.images import read_image
 from zsad.detect.detector import Detector
-from zsad.errors import InputError
+from zsad.detect.scope import Scope
+from zsad.detect.tiles import Mosaic, Tiling
+from zsad.errors import InputError, ZsadError
 from zsad.values import Prediction, Sample
+
+_Answer = tuple[float, Tensor]
+"""Score and map [S, S] of one view."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +96,7 @@ def predict_files(
     class_name: str,
     batch_size: int,
     finished: Container[Path] = (),
+    tiling: Tiling | None = None,
 ) -> Iterator[ImageResult | FailedImage]:
     """Score image files in batches; an unreadable one is reported and the rest goes on.
 
@@ -102,6 +110,8 @@ def predict_files(
         batch_size: Images per pass.
         finished: Images whose answers are known. Batches stay what they would be without them, because some
             numbers depend on the batch; one of which all is known is left out.
+        tiling: How images are cut, or None. A tile is an image to the method; the image's score is the
+            highest of its tiles'.
     """
     scope = detector.scope()
     waiting: list[_Read] = []
@@ -121,24 +131,73 @@ def predict_files(
             entries.append(_Read(path, held, (pixels.shape[0], pixels.shape[1]), pixels))
         if not entries:
             continue
-        samples = [
-            Sample(entry.pixels, class_name, entry.path) for entry in entries if entry.pixels is not None
-        ]
-        prediction = detector.add(scope, detector.encode(samples, class_name))
-        del samples
-        if prediction is None:
+        answers = _answers(detector, scope, entries, class_name, batch_size, tiling)
+        if scope.waits:
+            _exhaust(answers)
             waiting.extend(replace(entry, pixels=None) for entry in entries)
         else:
-            yield from _results(prediction, entries, finished)
+            yield from _results(answers, entries, finished, tiling)
     last = detector.finish(scope)
     if last is not None:
-        yield from _results(last, waiting, finished)
+        yield from _results(_single(last), waiting, finished, tiling)
+
+
+def _answers(
+    detector: Detector,
+    scope: Scope,
+    entries: Sequence[_Read],
+    class_name: str,
+    batch_size: int,
+    tiling: Tiling | None,
+) -> Iterator[_Answer]:
+    """Yield the answers of all images, or of all their tiles; none where the scope waits."""
+    samples = (
+        Sample(pixels, class_name, entry.path)
+        for entry in entries
+        if entry.pixels is not None
+        for pixels in _views(entry.pixels, tiling)
+    )
+    while chosen := list(islice(samples, batch_size)):
+        prediction = detector.add(scope, detector.encode(chosen, class_name))
+        del chosen
+        if prediction is not None:
+            yield from _single(prediction)
+
+
+def _views(pixels: npt.NDArray[np.uint8], tiling: Tiling | None) -> Iterator[npt.NDArray[np.uint8]]:
+    if tiling is None:
+        yield pixels
+        return
+    for left, top, right, bottom in tiling.boxes(*pixels.shape[:2]):
+        yield np.ascontiguousarray(pixels[top:bottom, left:right])
+
+
+def _single(prediction: Prediction) -> Iterator[_Answer]:
+    """Yield each image's score and map."""
+    return zip(prediction.score.tolist(), prediction.anomaly_map, strict=True)
+
+
+def _exhaust(answers: Iterator[_Answer]) -> None:
+    for _ in answers:
+        raise ZsadError("a method that waits for the end of its scope has answered before it")
 
 
 def _results(
-    prediction: Prediction, entries: Sequence[_Read], finished: Container[Path]
+    answers: Iterator[_Answer], entries: Sequence[_Read], finished: Container[Path], tiling: Tiling | None
 ) -> Iterator[ImageResult]:
-    for entry, score, anomaly_map in zip(entries, prediction.score, prediction.anomaly_map, strict=True):
-        if entry.path not in finished:
-            native = native_map(anomaly_map, *entry.size)
-            yield ImageResult(entry.path, entry.content, float(score), native, entry.pixels)
+    for entry in entries:
+        if tiling is None:
+            score, anomaly_map = next(answers)
+            if entry.path in finished:
+                continue
+            whole = native_map(anomaly_map, *entry.size)
+        else:
+            mosaic, score = Mosaic(tiling, *entry.size), -math.inf
+            while not mosaic.complete:
+                found, anomaly_map = next(answers)
+                score = max(score, found)
+                mosaic.add(native_map(anomaly_map, *mosaic.size))
+            if entry.path in finished:
+                continue
+            whole = mosaic.result()
+        yield ImageResult(entry.path, entry.content, score, whole, entry.pixels)
