@@ -13,8 +13,8 @@ from zsad.errors import InputError, nearest
 from zsad.plugin.host import Host
 
 FORMS = (
-    "ARCH:PRETRAINED, ARCH[:PRETRAINED]@/path/to/file, ARCH@random:SEED, hf-hub:REPOSITORY, or for vision alone "
-    "timm:NAME[.TAG][@/path/to/file or @random:SEED]"
+    "ARCH:PRETRAINED, ARCH[:PRETRAINED]@/path/to/file, ARCH@random:SEED, hf-hub:REPOSITORY, or for vision "
+    "alone timm:NAME[.TAG][@/path/to/file or @random:SEED]"
 )
 
 TIMM = "timm:"

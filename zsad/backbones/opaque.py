@@ -63,7 +63,7 @@ class OpaqueWeights:
 
     @property
     def ln_post(self) -> nn.Module | None:
-        """timm's final norm, where all levels are of its width; None where it fits not all, or is not there."""
+        """The model's final norm, or None where it does not fit all levels, or is not there."""
         norm = getattr(self.module, "norm", None)
         tokens = isinstance(norm, nn.LayerNorm) and "2d" not in type(norm).__name__.lower()
         if not tokens and type(norm).__name__ != "RmsNorm":

@@ -1,7 +1,7 @@
 """From the blocks and pools of timm's vision transformers to zsad's: what is plain, and the same over again.
 
-timm's modules are ``Any`` here. Whatever a block has that zsad's has not is looked for by name, so that a model
-with it becomes an opaque tower and never a wrong one.
+timm's modules are ``Any`` here. Whatever a block has that zsad's has not is looked for by name, so that a
+model with it becomes an opaque tower and never a wrong one.
 """
 
 from __future__ import annotations
@@ -133,8 +133,12 @@ def _scales(block: Any) -> tuple[Tensor | None, Tensor | None]:
 def _scaled(place: Placement, layer: nn.Linear, scale: Tensor | None) -> nn.Linear:
     if scale is None:
         return place.linear(layer.weight, layer.bias)
-    bias = layer.bias.detach() * scale.detach() if layer.bias is not None else None
-    return place.linear(layer.weight.detach() * scale.detach()[:, None], bias)
+    wide = torch.promote_types(
+        layer.weight.dtype, place.dtype
+    )  # a float64 tower's factors are no float32 ones
+    factor = scale.detach().to(wide)
+    bias = layer.bias.detach().to(wide) * factor if layer.bias is not None else None
+    return place.linear(layer.weight.detach().to(wide) * factor[:, None], bias)
 
 
 def _projections(place: Placement, attention: Any) -> list[nn.Linear]:

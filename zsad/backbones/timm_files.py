@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +38,12 @@ def load_file(plan: TimmPlan, path: Path) -> tuple[nn.Module, TimmPlan]:
     expected = empty.state_dict()
     for key in sorted(set(expected) & set(state)):
         if state[key].shape != expected[key].shape and key != "pos_embed":
-            raise InputError(_other(path, plan, key, state[key], expected[key]))
-    found = _without_classifier(_translated(state, empty, path, plan), plan, expected)
-    _check(found, expected, path, plan)
+            raise InputError(_other_shape(str(path), plan.name, key, state[key], expected[key]))
+    home = sys.modules[model_entrypoint(plan.arch).__module__]
+    translate = getattr(home, "checkpoint_filter_fn", None)
+    found = dict(state) if translate is None else translated(state, empty, translate, str(path), plan.name)
+    found = _without_classifier(found, plan, expected)
+    check_state(found, expected, str(path), plan.name)
     model = plan.build()
     model.load_state_dict(found, strict=False)  # what is missing by now is counted by batch norms alone
     return model, plan
@@ -60,15 +63,24 @@ def _image_size_of(state: Mapping[str, Tensor], model: Any) -> int | None:
     return side * patch if side and side * side == count else None
 
 
-def _translated(state: dict[str, Tensor], model: nn.Module, path: Path, plan: TimmPlan) -> dict[str, Tensor]:
-    """Return the state under timm's names, by timm's own filter where the model's module has one."""
+def translated(
+    state: Mapping[str, Tensor], model: nn.Module, translate: Callable[..., Any], source: str, name: str
+) -> dict[str, Tensor]:
+    """Return a state under timm's names.
+
+    Args:
+        state: As it was read.
+        model: The model, with or without weights.
+        translate: timm's own filter for the model's family.
+        source: What the state was read from, for messages.
+        name: The model's name, for messages.
+
+    Raises:
+        InputError: timm's filter meets names that it does not know what to do with.
+    """
     official = "register_tokens" in state or any(".mlp.w12." in key for key in state)
     if official and "mask_token" not in state:  # by which timm knows the official DINOv2's names
         state = {**state, "mask_token": torch.zeros(1)}
-    home = sys.modules[model_entrypoint(plan.arch).__module__]
-    translate = getattr(home, "checkpoint_filter_fn", None)
-    if translate is None:
-        return state
     try:
         found: dict[str, Tensor] = translate(dict(state), model)
     except (
@@ -81,10 +93,25 @@ def _translated(state: dict[str, Tensor], model: nn.Module, path: Path, plan: Ti
         AssertionError,
     ) as error:
         raise InputError(
-            f"{path} does not hold the weights of {plan.name}: timm cannot read its names"
+            f"{source} does not hold the weights of {name}: timm cannot read its names"
         ) from error
     found.pop("mask_token", None)  # read in training alone
     return found
+
+
+def check_state(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], source: str, name: str) -> None:
+    """Raise InputError unless a state fills a model exactly; counts of batches may be missing."""
+    missing = sorted(key for key in set(expected) - set(state) if not key.endswith("num_batches_tracked"))
+    unknown = sorted(set(state) - set(expected))
+    if missing or unknown:
+        key, what = (missing[0], "lacks") if missing else (unknown[0], "has the unknown")
+        raise InputError(
+            f"{source} does not hold the weights of {name}: it {what} '{key}' "
+            f"({len(missing)} keys missing, {len(unknown)} unknown)"
+        )
+    for key, value in state.items():
+        if value.shape != expected[key].shape:
+            raise InputError(_other_shape(source, name, key, value, expected[key]))
 
 
 def _without_classifier(
@@ -96,22 +123,8 @@ def _without_classifier(
     return {key: value for key, value in state.items() if key not in dropped}
 
 
-def _check(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path, plan: TimmPlan) -> None:
-    missing = sorted(key for key in set(expected) - set(state) if not key.endswith("num_batches_tracked"))
-    unknown = sorted(set(state) - set(expected))
-    if missing or unknown:
-        key, what = (missing[0], "lacks") if missing else (unknown[0], "has the unknown")
-        raise InputError(
-            f"{path} does not hold the weights of {plan.name}: it {what} '{key}' "
-            f"({len(missing)} keys missing, {len(unknown)} unknown)"
-        )
-    for key, value in state.items():
-        if value.shape != expected[key].shape:
-            raise InputError(_other(path, plan, key, value, expected[key]))
-
-
-def _other(path: Path, plan: TimmPlan, key: str, found: Tensor, expected: Tensor) -> str:
+def _other_shape(source: str, name: str, key: str, found: Tensor, expected: Tensor) -> str:
     return (
-        f"{path} does not hold the weights of {plan.name}: '{key}' has the shape {tuple(found.shape)}, "
-        f"{plan.name} needs {tuple(expected.shape)}"
+        f"{source} does not hold the weights of {name}: '{key}' has the shape {tuple(found.shape)}, "
+        f"{name} needs {tuple(expected.shape)}"
     )

@@ -64,7 +64,8 @@ def from_timm(model: TimmModel, device: torch.device, dtype: torch.dtype) -> Cli
         InputError: The model gives no features on a grid.
     """
     module, plan = model.module.requires_grad_(False), model.plan
-    moved = device.type != "cpu" or dtype != torch.float32
+    loaded = next(module.parameters())
+    moved = loaded.device != device or loaded.dtype != dtype
     # A moved backbone lets the loaded weights go, so their hash is taken now.
     known = state_digest(module.state_dict()) if moved else None
     precision = str(dtype).removeprefix("torch.")

@@ -1,4 +1,4 @@
-"""timm's models by name: which there are, how they are built, and which options make them take any image size."""
+"""timm's models by name: which there are, how they are built, and how they take images of any size."""
 
 from __future__ import annotations
 

@@ -44,5 +44,14 @@ def trained_on(tag: str) -> str:
     """
     if tag in UNLABELLED:
         return f"ImageNet-1k without its labels ({UNLABELLED[tag]})"
-    found = [DATA[word] for word in tag.split("_") if word in DATA]
-    return ", then ".join(found) if found else f"not stated (timm's tag {tag or 'has no name'})"
+    found: list[str] = []
+    words = tag.split("_")
+    for before, word in zip(["", *words], words, strict=False):
+        if word in DATA:
+            labels = before != "mim" or "with its labels" not in DATA[word]  # masked image modelling
+            found.append(
+                DATA[word] if labels else DATA[word].replace("with its labels", "without its labels")
+            )
+    return (
+        ", then ".join(dict.fromkeys(found)) if found else f"not stated (timm's tag {tag or 'has no name'})"
+    )

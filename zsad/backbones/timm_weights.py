@@ -74,7 +74,7 @@ def open_weights(model: Any, place: Placement) -> tuple[VisionWeights, Activatio
 
 
 def _places(model: Any) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """Return class token [D], registers [R, D] and position table [1 or 0 + h * w, D], each where there is one.
+    """Return class token [D], registers [R, D] and table of positions [0 or 1 + h * w, D], if there are any.
 
     timm's table has a row for each leading place, or for none; zsad's has one for the class token alone. What
     registers have of it is added to them, and a class token without a row gets one of zeros.

@@ -274,7 +274,7 @@ class VisionTower(nn.Module):
             return self._to_joint(self.ln_post(state[:, 0]) if ln_post else state[:, 0])
         if not ln_post:
             raise InputError(
-                "this backbone pools its image feature and has no class token that could be read without ln_post; "
+                "this backbone pools its image feature: no class token of it could be read without ln_post; "
                 "use --set readout.cls_ln_post=true"
             )
         feature: Tensor = self.pool(self.ln_post(state[:, self.leading :]))

@@ -25,8 +25,8 @@ def zsad_parts() -> Iterator[PartSpec]:
                    options=".options:EAttentionOptions", requires={"streams"})
     yield PartSpec("crane.d_attn", "attention_refiner", ".attention:d_attention",
                    "D-attention by dense maps, cut at their mean similarity, beside E-attention",
-                   options=".options:DAttentionOptions", requires={"auxiliary:{maps}", "cls_token", "streams"},
-                   batch_dependent="over_batch")
+                   options=".options:DAttentionOptions",
+                   requires={"auxiliary:{maps}", "cls_token", "streams"}, batch_dependent="over_batch")
     yield PartSpec("crane.prompts", "prompt_learner", ".prompts:CranePrompts",
                    "AnomalyCLIP's pair of prompts with the fixed words' embeddings kept among the weights",
                    options="zsad_plugins.anomalyclip.options:PromptOptions", requires={"causal_text"},
