@@ -80,12 +80,13 @@ class BuildContext:
     """What a part may know of the backbone when it is built.
 
     Attributes:
-        vision_width: Channels of the vision tower's blocks.
-        embed_dim: Channels of the joint space.
-        depth: Blocks of the vision tower.
-        patch_size: Side of a patch in pixels.
+        vision_width: Channels of the vision tower's blocks; of its last level, where they differ.
+        embed_dim: Channels of the joint space, which is that of the image feature.
+        depth: Blocks of the vision tower, or levels of an opaque one.
+        patch_size: Side of a patch in pixels, on the coarsest level.
         image_size: Side of the square input in pixels.
         taps: Tapped blocks, counted from 1.
+        tap_widths: Channels of the tokens at each tap, at its stage; they differ in hierarchical models.
         stage: Stage at which taps are read.
         text_view: The text side, or None for a backbone without one; parts that require ``text`` or
             ``text_features`` read :attr:`text`.
@@ -99,6 +100,7 @@ class BuildContext:
     patch_size: int
     image_size: int
     taps: tuple[int, ...]
+    tap_widths: tuple[int, ...]
     stage: Stage
     text_view: TextView | None
     device: torch.device

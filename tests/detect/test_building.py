@@ -191,8 +191,8 @@ def test_an_option_that_does_not_fit_the_backbone_names_the_part(load: Callable[
 
 def test_a_backbone_without_text_has_no_view_of_it() -> None:
     context = BuildContext(
-        vision_width=8, embed_dim=8, depth=2, patch_size=8, image_size=64, taps=(1, 2), stage="raw",
-        text_view=None, device=torch.device("cpu"), seed=0,
+        vision_width=8, embed_dim=8, depth=2, patch_size=8, image_size=64, taps=(1, 2), tap_widths=(8, 8),
+        stage="raw", text_view=None, device=torch.device("cpu"), seed=0,
     )  # fmt: skip
     with pytest.raises(ZsadError, match=r"reads the text side of a backbone without one; .* require 'text'"):
         _ = context.text

@@ -69,7 +69,7 @@ def facts(data: dict[str, Any]) -> BackboneFacts:
         image_size=data["image_size"],
         profile=TowerProfile(**data["profile"]),
         text_profile=None if text is None else TextProfile(**text),
-        capabilities=frozenset(data["capabilities"]),
+        capabilities=frozenset(data["capabilities"]) | {"streams"},  # a word that came later
     )
 
 
