@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zsad.recipe.profiles import Activation
+from zsad.streams import BlockEdit
 from zsad.values import Grid
 
 
@@ -90,14 +91,20 @@ class BlockRun:
         block: The block.
         input: Ordinary stream before the block, [B, T, D].
         after_attention: Ordinary stream after attention, before the MLP.
-        output: Ordinary stream after the block.
+        output: Ordinary stream after the block, and after its edit where it has one.
         grid: Grid of the patches, at places 1 to h * w (0 to h * w - 1 where there is no class token);
             injected tokens stand behind them.
         auxiliary: Side inputs of the pass by name.
     """
 
     def __init__(
-        self, block: Block, x: Tensor, grid: Grid, auxiliary: Mapping[str, Tensor], counts: Counter[str]
+        self,
+        block: Block,
+        x: Tensor,
+        grid: Grid,
+        auxiliary: Mapping[str, Tensor],
+        counts: Counter[str],
+        edit: BlockEdit | None = None,
     ) -> None:
         self.block = block
         self.grid = grid
@@ -113,6 +120,8 @@ class BlockRun:
         }
         self.after_attention = x + self.project(self.attend("qk"))
         self.output = self.after_attention + block.mlp(block.ln_2(self.after_attention))
+        if edit is not None:
+            self.output = edit(self)
 
     def attend(self, pair: str) -> Tensor:
         """Return softmax(a b^T / sqrt(d)) v per head, [B, heads, T, d], for a pair such as ``"vv"``."""

@@ -17,7 +17,7 @@ from zsad.backbones.position import resize_position_embedding
 from zsad.backbones.precision import full_float32
 from zsad.errors import InputError
 from zsad.recipe.profiles import TowerProfile
-from zsad.streams import InjectedTokens, Stream, Term, TokenRequest, VisionRequest, WindowRequest
+from zsad.streams import Injection, Stream, Term, TokenRequest, VisionRequest, WindowRequest
 from zsad.values import Grid, Stage, TokenSet, Windows
 
 K = TypeVar("K")
@@ -139,7 +139,7 @@ class VisionTower(nn.Module):
         images: Tensor,
         requests: Sequence[VisionRequest],
         auxiliary: Mapping[str, Tensor] | None = None,
-        injected: InjectedTokens | None = None,
+        injection: Injection | None = None,
     ) -> tuple[VisionOutput, ...]:
         """Run one pass and read what each request asks for.
 
@@ -147,15 +147,17 @@ class VisionTower(nn.Module):
             images: [B, 3, S, S], normalised.
             requests: One per method; equal streams, terms and readouts are computed once.
             auxiliary: Side inputs that terms may read.
-            injected: Visual tokens that take part in the pass and are cut from what is read.
+            injection: Tokens that take part in the pass and are read beside the patches, and edits of
+                blocks. Windows, short passes of their own, see the edits alone.
 
         Returns:
             One output per request.
 
         Raises:
-            InputError: A token set is read at a block that the tower has not, a window does not fit, or
-                something is read of a class token that the tower has not.
+            InputError: A token set is read, or a block edited, that the tower has not, a window does not fit,
+                or something needs a class token that the tower has not.
         """
+        injection = injection or Injection()
         self.counts["passes"] += 1
         # One by one: convolutions of large batches round differently than those of small ones.
         pixels = torch.split(images.to(self.position_embedding.dtype), 1)
@@ -163,25 +165,33 @@ class VisionTower(nn.Module):
         grid = Grid(patches.shape[2], patches.shape[3])
         embedded = self._embed(patches.flatten(2).transpose(1, 2), grid)
         token_requests = [token for request in requests for token in request.tokens]
-        self._check_blocks(token_requests)
-        states, last = self._run(self.ln_pre(embedded), grid, token_requests, auxiliary or {}, injected)
+        self._check_blocks(token_requests, injection)
+        entering = self.ln_pre(self._with_entering(embedded, injection))
+        states, last = self._run(entering, grid, token_requests, auxiliary or {}, injection)
 
         def window_features(window: WindowRequest) -> TokenSet:
-            return self._window_features(embedded, grid, window)
+            return self._window_features(embedded, grid, window, injection)
 
         def class_feature(ln_post: bool) -> Tensor:
             # Likewise: a product of few rows rounds them differently than one of many.
             states = torch.split(last[:, : self.leading + patch_count(grid)], 1)
             return torch.cat([self._image_feature(state, ln_post) for state in states])
 
-        def read_place(place: TokenRequest) -> Tensor:
-            return self._read(states[_state_key(place)], place.stage)
+        def read_place(place: TokenRequest) -> tuple[Tensor, Tensor | None]:
+            state = states[_state_key(place)]
+            count = patch_count(grid) + self._has_class(place.stream, place.block)
+            # Injected tokens stand behind the patches, and are read apart: together they would round otherwise.
+            behind = state[:, count:]
+            return (
+                self._read(state[:, :count], place.stage),
+                self._read(behind, place.stage) if behind.shape[1] else None,
+            )
 
         # Two methods that name one place differently share what is computed for it.
         image_feature, read, windows = _cached(class_feature), _cached(read_place), _cached(window_features)
 
         def token_set(token: TokenRequest) -> TokenSet:
-            tokens = read(replace(token, name=""))
+            tokens, injected = read(replace(token, name=""))
             has_class = self._has_class(token.stream, token.block)
             return TokenSet(
                 token.name,
@@ -190,6 +200,7 @@ class VisionTower(nn.Module):
                 token.stage,
                 token.block,
                 tokens[:, 0] if has_class else None,
+                injected,
             )
 
         return tuple(
@@ -203,7 +214,10 @@ class VisionTower(nn.Module):
             for request in requests
         )
 
-    def _check_blocks(self, requests: Sequence[TokenRequest]) -> None:
+    def _check_blocks(self, requests: Sequence[TokenRequest], injection: Injection) -> None:
+        for number in injection.edits:
+            if not 1 <= number <= self.depth:
+                raise InputError(f"block {number} is edited, but this tower has {self.depth} blocks")
         for request in requests:
             if not 1 <= request.block <= self.depth:
                 raise InputError(
@@ -225,6 +239,18 @@ class VisionTower(nn.Module):
         tokens = torch.cat([self.class_embedding.expand(patches.shape[0], 1, -1), patches], dim=1)
         return tokens + position
 
+    def _with_entering(self, embedded: Tensor, injection: Injection) -> Tensor:
+        """Put tokens that enter as the class token does behind embedded ones [B, T, D]."""
+        if injection.tokens is None or not injection.as_class:
+            return embedded
+        if self.class_embedding is None:
+            raise InputError(
+                "this backbone has no class token whose place injected tokens could take; use a CLIP of the ViT "
+                "family"
+            )
+        tokens = injection.tokens[0].to(embedded.dtype) + self.position_embedding[0]
+        return torch.cat([embedded, tokens.expand(len(embedded), -1, -1)], dim=1)
+
     def _has_class(self, stream: Stream | None, block: int) -> bool:
         """Whether the first place of a stream at a block is the class token."""
         return self.leading == 1 and (stream is None or stream.has_class_token(block))
@@ -235,9 +261,12 @@ class VisionTower(nn.Module):
         grid: Grid,
         requests: Sequence[TokenRequest],
         auxiliary: Mapping[str, Tensor],
-        injected: InjectedTokens | None,
+        injection: Injection,
     ) -> tuple[dict[_StateKey, Tensor], Tensor]:
-        """Run the blocks; return the requested states by place, and the ordinary stream's last state."""
+        """Run the blocks; return the requested states by place, and the ordinary stream's last state.
+
+        Injected tokens stand at the end of every state.
+        """
         wanted = {_state_key(request) for request in requests}
         last_block: dict[Stream, int] = {}
         for request in requests:
@@ -245,13 +274,12 @@ class VisionTower(nn.Module):
                 last_block[request.stream] = max(request.block, last_block.get(request.stream, 0))
         refined: dict[Stream, Tensor] = {}
         states: dict[_StateKey, Tensor] = {}
-        patches = patch_count(grid)
-        length = self.leading + patches
+        length = self.leading + patch_count(grid)
         for number, block in enumerate(self.blocks, start=1):
             self.counts["blocks"] += 1
-            x = _with_injected(x, length, number, injected)
+            x = _with_injected(x, length, number, injection)
             assert isinstance(block, Block)
-            state = BlockRun(block, x, grid, auxiliary, self.counts)
+            state = BlockRun(block, x, grid, auxiliary, self.counts, injection.edits.get(number))
             terms = _cached(partial(self._term, state))
             for stream, end in last_block.items():
                 if number > end:
@@ -264,13 +292,11 @@ class VisionTower(nn.Module):
                 elif (stream, number, "output") in wanted:
                     refined[stream] = terms(stream.term)
                 if (stream, number, "output") in wanted:
-                    # Injected tokens, which stand behind the patches, are not read.
-                    read = patches + self._has_class(stream, number)
-                    states[stream, number, "output"] = refined[stream][:, :read]
+                    states[stream, number, "output"] = refined[stream]
             if (None, number, "output") in wanted:
-                states[None, number, "output"] = state.output[:, :length]
+                states[None, number, "output"] = state.output
             if (None, number, "attention") in wanted:
-                states[None, number, "attention"] = state.after_attention[:, :length]
+                states[None, number, "attention"] = state.after_attention
             x = state.output
         return states, x
 
@@ -304,7 +330,9 @@ class VisionTower(nn.Module):
         feature: Tensor = self.pool(self.ln_post(state))
         return feature
 
-    def _window_features(self, embedded: Tensor, grid: Grid, window: WindowRequest) -> TokenSet:
+    def _window_features(
+        self, embedded: Tensor, grid: Grid, window: WindowRequest, injection: Injection
+    ) -> TokenSet:
         """Run every window of patches through the tower as a short sequence of its own.
 
         Patches keep the position rows of the full image (Jeong et al., CVPR 2023, section 4.2).
@@ -322,8 +350,13 @@ class VisionTower(nn.Module):
         for chunk in torch.split(sequences, WINDOW_BATCH):
             self.counts["window_passes"] += 1
             x = self.ln_pre(chunk)
-            for block in self.blocks:
-                x = block(x)
+            for number, block in enumerate(self.blocks, start=1):
+                edit = injection.edits.get(number)
+                if edit is None:
+                    x = block(x)
+                else:
+                    assert isinstance(block, Block)
+                    x = BlockRun(block, x, Grid(window.size, window.size), {}, Counter(), edit).output
             features.append(self._image_feature(x, ln_post=True))
         incidence = torch.zeros(count, patch_count(grid), device=embedded.device)
         incidence.scatter_(1, index, 1.0)
@@ -362,10 +395,10 @@ def _frozen(value: Tensor | None) -> nn.Parameter | None:
     return None if value is None else nn.Parameter(value, requires_grad=False)
 
 
-def _with_injected(x: Tensor, length: int, number: int, injected: InjectedTokens | None) -> Tensor:
-    if injected is None or number > len(injected.tokens):
+def _with_injected(x: Tensor, length: int, number: int, injection: Injection) -> Tensor:
+    if injection.tokens is None or injection.as_class or number > len(injection.tokens):
         return x
-    tokens = injected.tokens[number - 1].to(x.dtype).expand(x.shape[0], -1, -1)
+    tokens = injection.tokens[number - 1].to(x.dtype).expand(x.shape[0], -1, -1)
     return torch.cat([x[:, :length], tokens], dim=1)
 
 

@@ -67,6 +67,8 @@ class PartSpec:
         two_phase: The part sees a whole scope (a class) before it answers: ``collect`` / ``finalize``.
         transductive: The part learns from the unlabelled test images of its scope; or a name, likewise.
         companions: Names of parts that have to stand in the recipe beside this one.
+        provisional: For a prompt conditioner: what the scorer has to provide when it scores by the unedited
+            prompts, of which the conditioner makes use (``zsad.parts.ProvisionalConditioner``).
     """
 
     name: str
@@ -81,6 +83,7 @@ class PartSpec:
     two_phase: bool = False
     transductive: bool | str = False
     companions: tuple[str, ...] = ()
+    provisional: Set[str] = frozenset()
 
     def __post_init__(self) -> None:
         """Add what the kind implies.
@@ -88,7 +91,7 @@ class PartSpec:
         Raises:
             TypeError: A string stands where a set of words is meant.
         """
-        for name in ("requires", "provides"):
+        for name in ("requires", "provides", "provisional"):
             if isinstance(getattr(self, name), str):
                 raise TypeError(f"{name} of '{self.name}' has to be a set of words, not a string")
         requires = frozenset(self.requires) | IMPLIED_REQUIRES.get(self.kind, frozenset())
