@@ -44,12 +44,8 @@ class Golden:
 
     @property
     def method(self) -> str:
-        """The method in its authors' spelling; a file about something else has a ``kind``.
-
-        Files about a step of training (``train_...``) have the method's name behind the word ``step``.
-        """
-        found = str(self.meta.get("method") or self.meta.get("kind"))
-        return f"step {found}" if self.name.startswith("train_") else found
+        """The method in its authors' spelling; a file about something else has a ``kind``."""
+        return str(self.meta.get("method") or self.meta.get("kind"))
 
     @cached_property
     def arrays(self) -> Mapping[str, Array]:
@@ -136,17 +132,14 @@ class Kit:
         """
         method = str(golden.meta["method"]).partition(" stage ")[0]
         for other in self.goldens(method):
-            if other.meta["seed"] == golden.meta["seed"]:
+            if other.meta["seed"] == golden.meta["seed"] and "checkpoint" in other.meta:
                 return Golden(golden.path, {**other.meta, **golden.meta})
         raise LookupError(f"{golden.name}: the kit has no other golden of {method} to take options from")
 
-    def checkpoints(self, golden: Golden) -> tuple[Path, ...]:
+    def checkpoint_files(self, golden: Golden) -> list[Path]:
         """Return the files of learned parameters, as :meth:`checkpoint`, where a method has several."""
-        named = golden.meta["checkpoint"]
-        names = [named] if isinstance(named, str) else named
-        return tuple(
-            self.checkpoint(Golden(golden.path, {**golden.meta, "checkpoint": name})) for name in names
-        )
+        names = golden.meta["checkpoint"]
+        return [self.checkpoint(Golden(golden.path, {**golden.meta, "checkpoint": name})) for name in names]
 
     def checkpoint(self, golden: Golden) -> Path:
         """Return the file of learned parameters: the kit's own, else one generated in the same form.

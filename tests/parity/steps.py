@@ -17,6 +17,7 @@ from zsad.detect.passes import Pass
 from zsad.plugin.host import get_host
 from zsad.training.batches import Batch
 from zsad.training.learner import stage_detector
+from zsad.training.step import Step
 from zsad.values import Sample
 
 LOSS_MARK = 1e-5
@@ -48,10 +49,12 @@ class Taken:
     Attributes:
         losses: As the trainer sums them, weighted.
         gradients: By the parameter's name; a parameter that no loss reaches is left out.
+        step: What the losses saw.
     """
 
     losses: Mapping[str, float]
     gradients: Mapping[str, Tensor]
+    step: Step
 
 
 def take_step(
@@ -62,6 +65,14 @@ def take_step(
     learning = stage_detector(detector, plan, get_host())
     samples = learning.samples(kit.image_paths[:3], list(class_names) if class_names else "object")
     trainer = trainer_of(learning, plan, KitBatches(learning, samples, golden))
+    seen: list[Step] = []
+    forward = trainer._forward
+
+    def watched(batch: Batch, random: torch.Generator) -> Step:
+        seen.append(forward(batch, random))
+        return seen[-1]
+
+    trainer._forward = watched  # type: ignore[method-assign]
     with torch.enable_grad(), trainer._learning():
         values = trainer._learn([0, 1, 2], 1.0, torch.Generator())
     gradients = {
@@ -69,7 +80,7 @@ def take_step(
         for name, parameter in trainer.parameters.items()
         if parameter.grad is not None
     }
-    return Taken(dict(zip(trainer._losses, values.tolist(), strict=True)), gradients)
+    return Taken(dict(zip(trainer._losses, values.tolist(), strict=True)), gradients, seen[0])
 
 
 def assert_step_agrees(

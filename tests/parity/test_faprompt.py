@@ -47,7 +47,7 @@ def load(kit: Kit, golden: Golden, folder: Path, overrides: Sequence[str] = ()) 
     )
 
 
-@pytest.mark.goldens("FAPrompt")
+@pytest.mark.goldens("FAPrompt", arrays="image_score")
 def test_every_array_agrees(kit: Kit, golden: Golden, tmp_path: Path) -> None:
     detector, meta = load(kit, golden, tmp_path), golden.meta
     samples = detector.samples(kit.image_paths)
@@ -111,7 +111,7 @@ PLAN = {
 }
 
 
-@pytest.mark.goldens("step FAPrompt")
+@pytest.mark.goldens("FAPrompt", arrays="loss_total")
 def test_a_step_of_training_agrees(kit: Kit, golden: Golden, tmp_path: Path) -> None:
     golden = kit.with_options(golden)
     published = "training.losses.faprompt-score.options.second_sigmoid=true"

@@ -43,7 +43,7 @@ def load(kit: Kit, golden: Golden, folder: Path, overrides: Sequence[str] = ()) 
     )
 
 
-@pytest.mark.goldens("VisualAD")
+@pytest.mark.goldens("VisualAD", arrays="image_score")
 def test_every_array_agrees(kit: Kit, golden: Golden, tmp_path: Path) -> None:
     detector = load(kit, golden, tmp_path)
     samples = detector.samples(kit.image_paths)
@@ -107,7 +107,7 @@ def official_name(name: str, taps: Sequence[int]) -> str:
     return name
 
 
-@pytest.mark.goldens("step VisualAD")
+@pytest.mark.goldens("VisualAD", arrays="loss_total")
 def test_a_step_of_training_agrees(kit: Kit, golden: Golden, tmp_path: Path) -> None:
     golden = kit.with_options(golden)
     # The golden step begins with CLIP's norm, and without dropout.
