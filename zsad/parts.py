@@ -189,8 +189,8 @@ class PromptConditioner(Protocol):
 class ProvisionalConditioner(Protocol):
     """A conditioner that looks at the scores which the prompts give as they are, before it edits them.
 
-    Its spec's ``provisional`` names what the scorer has to provide for that. The scorer, which is asked twice,
-    finds the first answer in ``Conditioning.provisional`` when it is asked for the second.
+    Its spec's ``provisional`` names what the scorer has to provide for that. The scorer, which is asked
+    twice, finds the first answer in ``Conditioning.provisional`` when it is asked for the second.
     """
 
     def condition(

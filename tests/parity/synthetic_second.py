@@ -63,8 +63,8 @@ def visualad_parameters(clip: Mapping[str, Array], seed: int, options: Mapping[s
             state[f"{prefix}.bias"] = draw(f"{space}{prefix}.bias", (width,), seed, 0.05)
     for tap in options["features_list"]:
         prefix = f"cross_attn/layer_attentions.layer_{tap}."
-        anchor, gate, bias = (f"{prefix}{name}" for name in ("anchor_queries", "gate.0.weight", "gate.0.bias"))
-        place, residual = f"{prefix}pos_encoding", f"{prefix}res_scale"
+        anchor, place, residual = (f"{prefix}{n}" for n in ("anchor_queries", "pos_encoding", "res_scale"))
+        gate, bias = (f"{prefix}gate.0.{leaf}" for leaf in ("weight", "bias"))
         state[anchor] = draw(space + anchor, (anchors, width), seed, 0.5)
         state[place] = draw_matrix(space + place, (1, 1536, width), seed, 0.5)
         state[residual] = draw(space + residual, (1,), seed, 0.1, 0.8)
@@ -105,7 +105,8 @@ def aaclip_parameters(clip: Mapping[str, Array], seed: int, options: Mapping[str
     Args:
         clip: The CLIP's weights they belong to.
         seed: The kit's seed.
-        options: ``features_list``, ``image_adapt_until`` and ``text_adapt_until``, as a golden's meta has them.
+        options: ``features_list``, ``image_adapt_until`` and ``text_adapt_until``, as a golden's meta has
+            them.
     """
     (vision, joint), text = clip["visual.proj"].shape, clip["text_projection"].shape[0]
     image, last = options["image_adapt_until"], options["text_adapt_until"]

@@ -1,4 +1,4 @@
-"""FAPrompt against its official code, from a checkpoint in the official format; scores and a training step."""
+"""FAPrompt against its official code, from a checkpoint in the official format; and a training step."""
 
 from __future__ import annotations
 

@@ -58,9 +58,7 @@ SECOND = {"visualad": "VisualAD", "aaclip": "AA-CLIP", "faprompt": "FAPrompt"}
 def test_generated_parameters_of_the_second_part_have_the_manifest_digests(kit: Kit, name: str) -> None:
     for golden in kit.goldens(SECOND[name]):
         golden = kit.with_options(golden)
-        state = synthetic_second.PARAMETERS[name](
-            kit.clip_state(golden), golden.meta["seed"], golden.meta
-        )
+        state = synthetic_second.PARAMETERS[name](kit.clip_state(golden), golden.meta["seed"], golden.meta)
         if golden.meta["seed"] == kit.manifest["seed"] and name in kit.manifest.get("parameters", {}):
             assert synthetic.digest(state) == kit.manifest["parameters"][name]
         for number, value in enumerate(state.values()):

@@ -1,4 +1,4 @@
-"""VisualAD against its official code, from a checkpoint in the official format; scores and a training step."""
+"""VisualAD against its official code, from a checkpoint in the official format; and a training step."""
 
 from __future__ import annotations
 
@@ -68,9 +68,7 @@ def test_every_array_agrees(kit: Kit, golden: Golden, tmp_path: Path) -> None:
         "enhanced_anomaly": enhanced[:, :, ABNORMAL],
         "enhanced_normal": enhanced[:, :, NORMAL],
         "transformed_patches_sub": torch.stack([e.tokens[:, ::16, ::2] for e in adapted.token_sets], 1),
-        "score_grid": torch.stack(
-            [entry.values.flatten(1) for entry in stages["visualad.contrast"].sets], 1
-        ),
+        "score_grid": torch.stack([entry.values.flatten(1) for entry in stages["visualad.contrast"].sets], 1),
         "pixel_map_raw_sub": raw[:, ::4, ::4],
         "pixel_map_sub": final[:, ::2, ::2],
         "pixel_map_max": final.amax((1, 2)),
@@ -94,8 +92,10 @@ LEAVES = {
 def official_name(name: str, taps: Sequence[int]) -> str:
     """Return what the authors' code calls a parameter."""
     if name.startswith("attention_refiner."):
-        return name.removeprefix("attention_refiner.").replace("anomaly", "anomaly_token").replace(
-            "normal", "normal_token"
+        return (
+            name.removeprefix("attention_refiner.")
+            .replace("anomaly", "anomaly_token")
+            .replace("normal", "normal_token")
         )
     name = name.removeprefix("feature_adapter.")
     for mine, theirs in NAMES.items():

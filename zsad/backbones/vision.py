@@ -180,7 +180,7 @@ class VisionTower(nn.Module):
         def read_place(place: TokenRequest) -> tuple[Tensor, Tensor | None]:
             state = states[_state_key(place)]
             count = patch_count(grid) + self._has_class(place.stream, place.block)
-            # Injected tokens stand behind the patches, and are read apart: together they would round otherwise.
+            # Injected tokens, behind the patches, are read apart: together they would round otherwise.
             behind = state[:, count:]
             return (
                 self._read(state[:, :count], place.stage),
@@ -245,8 +245,8 @@ class VisionTower(nn.Module):
             return embedded
         if self.class_embedding is None:
             raise InputError(
-                "this backbone has no class token whose place injected tokens could take; use a CLIP of the ViT "
-                "family"
+                "this backbone has no class token whose place injected tokens could take; use a CLIP of the "
+                "ViT family"
             )
         tokens = injection.tokens[0].to(embedded.dtype) + self.position_embedding[0]
         return torch.cat([embedded, tokens.expand(len(embedded), -1, -1)], dim=1)

@@ -63,8 +63,8 @@ class Pass:
     """One pass over a batch: its input, side inputs and what is injected, and what every method reads of it.
 
     Equal streams, terms and readouts are computed once, and so are equal side inputs. Gradients are recorded
-    if torch is told to: they reach what is learned before or within the pass, such as injected tokens, edits of
-    blocks or an adapter of the tower. The plain pass before an injection stays without them.
+    if torch is told to: they reach what is learned before or within the pass, such as injected tokens, edits
+    of blocks or an adapter of the tower. The plain pass before an injection stays without them.
     """
 
     def __init__(self, readings: Sequence[Reading], samples: Sequence[Sample]) -> None:

@@ -182,6 +182,4 @@ def _joined_provisional(found: list[Provisional], order: Tensor) -> Provisional 
     if not found:
         return None
     scores = join_scores([entry.scores for entry in found])
-    return Provisional(
-        _joined([entry.conditioning for entry in found], order), scores.select(order.tolist())
-    )
+    return Provisional(_joined([entry.conditioning for entry in found], order), scores.select(order.tolist()))

@@ -1,4 +1,4 @@
-"""AA-CLIP: residual adapters in the first blocks of both towers, learned one tower after the other (CVPR 2025)."""
+"""AA-CLIP: residual adapters in the first blocks of both towers, learned in turn (CVPR 2025)."""
 
 from __future__ import annotations
 
@@ -25,8 +25,7 @@ def zsad_parts() -> Iterator[PartSpec]:
                    "fixed sentences through a text tower with residual adapters and a projection of its own",
                    options=".options:PromptOptions", learnable=True)
     yield PartSpec("aaclip.dot", "scorer", ".scorer:DotScorer",
-                   "scaled dot products of tokens with both states, and of the image feature with the abnormal "
-                   "one",
+                   "scaled dot products of tokens with both states, and of the image feature with one",
                    options=".options:ScorerOptions", requires={"tokens:joint", "text_features"},
                    provides={"scores:logits", "image_score"})
     yield PartSpec("aaclip.difference", "post_processors", ".maps:Difference",
@@ -45,7 +44,7 @@ def zsad_parts() -> Iterator[PartSpec]:
 def zsad_losses() -> Iterator[LossSpec]:
     """Yield the losses of both stages."""
     # fmt: off
-    yield LossSpec("aaclip-maps", ".losses:maps", "focal and dice loss of all taps' maps, or of the last one's",
+    yield LossSpec("aaclip-maps", ".losses:maps", "focal and dice loss of all taps' maps, or of the last",
                    options=".options:MapLossOptions")
     yield LossSpec("aaclip-orthogonal", ".losses:orthogonal",
                    "the squared cosine of the two states' text features", masks=False)

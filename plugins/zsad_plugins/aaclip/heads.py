@@ -15,9 +15,9 @@ from zsad_plugins.aaclip.residual import xavier_linear
 
 
 class Heads(nn.Module):
-    """F_l = norm(W_l x_l) for the patches of tap l, g = mean over the patches of norm(W_det x_L), not normalised.
+    """F_l = norm(W_l x_l) for the patches of tap l, and g = mean over the patches of norm(W_det x_L).
 
-    x_l are tokens behind ln_post; g takes the place of the image feature, and the class token plays no part.
+    x_l are tokens behind ln_post; g, which is not normalised again, takes the place of the image feature, and the class token plays no part.
 
     Attributes:
         seg: W_l, one per tap, from D to C channels, without bias.
@@ -63,8 +63,8 @@ def _guided(features: Features) -> Features:
     """Return joint patches norm(F) + norm(g), g the image feature of the plain pass, not normalised again."""
     if features.prepass is None:
         raise InputError(
-            "aaclip.heads without projection adds the image feature of a plain pass, and the attention refiner "
-            "asks for none; set attention_refiner.attention to vv, or feature_adapter.project to true"
+            "aaclip.heads without projection adds the image feature of a plain pass, and the attention "
+            "refiner asks for none; set attention_refiner.attention to vv, or feature_adapter.project to true"
         )
     image = F.normalize(features.prepass, dim=-1)[:, None]
     sets = tuple(

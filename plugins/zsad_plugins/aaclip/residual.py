@@ -27,7 +27,8 @@ class ResidualAdapter(nn.Module):
         found = F.leaky_relu(self.linear(x))
         length = found.norm(dim=-1, keepdim=True).clamp_min(torch.finfo(x.dtype).tiny)
         found = found * x.norm(dim=-1, keepdim=True) / length
-        return self.weight * found + (1 - self.weight) * x
+        mixed: Tensor = self.weight * found + (1 - self.weight) * x
+        return mixed
 
 
 def xavier_linear(inputs: int, outputs: int) -> PreciseLinear:

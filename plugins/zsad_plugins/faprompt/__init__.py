@@ -18,7 +18,7 @@ def zsad_parts() -> Iterator[PartSpec]:
                    "one normal prompt and ten abnormal ones that go on from the same learned context",
                    options=".options:PromptOptions", requires={"causal_text"}, learnable=True)
     yield PartSpec("faprompt.prior", "prompt_conditioner", ".prior:AbnormalityPrior",
-                   "shifts the abnormal prompts by features of patches that the unshifted ones find anomalous",
+                   "shifts abnormal prompts by features of patches that they find anomalous unshifted",
                    options=".options:PriorOptions", requires={"tokens:joint"},
                    provisional={"scores:logits"}, learnable=True)
     yield PartSpec("faprompt.two_looks", "scorer", ".two_looks:TwoLooks",

@@ -1,4 +1,4 @@
-"""The losses of FAPrompt: maps and image score of both looks, diverse prompts, a shift only where it helps."""
+"""The losses of FAPrompt: maps of both looks, image and score, diverse prompts, no shift on normal images."""
 
 from __future__ import annotations
 

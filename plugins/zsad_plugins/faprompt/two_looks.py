@@ -20,8 +20,8 @@ FIRST = "first."
 class TwoLooks:
     """Hands on the logits of both looks; the image score is (p + (2 M_1 + M_2) / 3) / 2.
 
-    p is the image feature's probability by the shifted prompts, M_i the largest abnormal probability of a patch
-    in look i, at the last tap. Where no conditioner asked for a first look, there is only the one.
+    p is the image feature's probability by the shifted prompts, M_i the largest abnormal probability of a
+    patch in look i, at the last tap. Where no conditioner asked for a first look, there is only the one.
     """
 
     def __init__(self, options: ScorerOptions, context: BuildContext) -> None:

@@ -49,7 +49,9 @@ def _outer(checkpoint: Any) -> dict[str, Any]:
     for level in levels(checkpoint):
         if "layer_transforms" in level and "cross_attn" in level:
             return {str(name): value for name, value in level.items()}
-    raise InputError("it has no entries 'layer_transforms' and 'cross_attn', which VisualAD's checkpoints have")
+    raise InputError(
+        "it has no entries 'layer_transforms' and 'cross_attn', which VisualAD's checkpoints have"
+    )
 
 
 def _taps(transforms: Any) -> list[str]:
@@ -58,7 +60,9 @@ def _taps(transforms: Any) -> list[str]:
     for name in transforms:
         match = re.fullmatch(r"layer_([0-9]+)", str(name))
         if match is None:
-            raise InputError(f"it has a layer '{name}', where VisualAD's checkpoints have 'layer_6' and the like")
+            raise InputError(
+                f"it has a layer '{name}', where VisualAD's checkpoints have 'layer_6' and so on"
+            )
         numbers[int(match[1])] = str(name)
     if not numbers:
         raise InputError("its entry 'layer_transforms' is empty")

@@ -56,8 +56,8 @@ class CrossAttention(nn.Module):
         count, dtype = patches.shape[1], patches.dtype
         if count > len(self.positions):
             raise InputError(
-                f"visualad.alignment has position rows for {len(self.positions)} patches, and this image size "
-                f"gives {count}; use a smaller --image-size, or train with --set "
+                f"visualad.alignment has position rows for {len(self.positions)} patches, and this image "
+                f"size gives {count}; use a smaller --image-size, or train with --set "
                 f"feature_adapter.places={count}"
             )
         query = self.q_norm(self.q_proj(self.anchors.to(dtype)))

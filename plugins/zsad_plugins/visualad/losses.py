@@ -22,8 +22,8 @@ def contrast_maps(step: Step) -> list[Tensor]:
     """
     if not step.scores.sets or any(entry.kind != "anomaly" for entry in step.scores.sets):
         raise InputError(
-            "a loss of VisualAD reads one anomaly score per patch; choose the scorer visualad.contrast, or set "
-            "the loss's weight to 0"
+            "a loss of VisualAD reads one anomaly score per patch; choose the scorer visualad.contrast, or "
+            "set the loss's weight to 0"
         )
     side = step.mask.shape[-1]
     found = []

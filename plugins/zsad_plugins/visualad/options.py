@@ -21,7 +21,7 @@ class AlignmentOptions(Options):
     """Learned position rows of each tap, taken by a patch's number whatever the grid; most patches there can
     be."""
     dropout: float = Field(0.0, ge=0, lt=1)
-    """Share of values that are left out: of the attention, its output and the hidden layer, while learning."""
+    """Share of values that are left out while learning: of attention, its output and the hidden layer."""
 
 
 class ImageLossOptions(Options):
