@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
+    from zsad.provisional import Provisional
+
 NORMAL, ABNORMAL = 0, 1
 """Index of the two states wherever text features or score channels hold a pair."""
 
@@ -118,12 +120,8 @@ class TokenSet:
 
     def mapped(self, function: Callable[[Tensor], Tensor]) -> TokenSet:
         """Return a copy with ``function`` applied to the tokens, the class token and injected tokens."""
-        return replace(
-            self,
-            tokens=function(self.tokens),
-            class_token=None if self.class_token is None else function(self.class_token),
-            injected=None if self.injected is None else function(self.injected),
-        )
+        found = {name: getattr(self, name) for name in ("tokens", "class_token", "injected")}
+        return replace(self, **{name: function(t) for name, t in found.items() if t is not None})
 
     @property
     def required_injected(self) -> Tensor:
@@ -133,10 +131,8 @@ class TokenSet:
             InputError: None take part in what is read here.
         """
         if self.injected is None:
-            raise InputError(
-                f"token set '{self.name}' holds no injected tokens; choose an attention_refiner that injects "
-                "some, and a feature_adapter that hands them on"
-            )
+            said = "choose an attention_refiner that injects some, and a feature_adapter that hands them on"
+            raise InputError(f"token set '{self.name}' holds no injected tokens; {said}")
         return self.injected
 
     @property
@@ -362,23 +358,6 @@ class Scores:
             None if self.image_score is None else self.image_score[index],
             self.trace,
         )
-
-
-@dataclass(frozen=True)
-class Provisional:
-    """What the unedited prompts of a class give, for a conditioner that goes on from it.
-
-    Attributes:
-        conditioning: The text side of the unedited prompts.
-        scores: The scorer's answer to it.
-    """
-
-    conditioning: Conditioning
-    scores: Scores
-
-    def select(self, places: Sequence[int]) -> Provisional:
-        """Return what belongs to the images at ``places`` of the batch."""
-        return Provisional(self.conditioning.select(places), self.scores.select(places))
 
 
 def join_scores(batches: Sequence[Scores]) -> Scores:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from zsad.backbones.attention_pool import AttentionPool
 from zsad.backbones.block import Block, BlockRun
+from zsad.backbones.injection import check_edits, with_entering, with_replaced
 from zsad.backbones.position import resize_position_embedding
 from zsad.backbones.precision import full_float32
 from zsad.errors import InputError
@@ -165,8 +166,10 @@ class VisionTower(nn.Module):
         grid = Grid(patches.shape[2], patches.shape[3])
         embedded = self._embed(patches.flatten(2).transpose(1, 2), grid)
         token_requests = [token for request in requests for token in request.tokens]
-        self._check_blocks(token_requests, injection)
-        entering = self.ln_pre(self._with_entering(embedded, injection))
+        self._check_blocks(token_requests)
+        check_edits(injection, self.depth)
+        class_position = self.position_embedding[0] if self.leading else None
+        entering = self.ln_pre(with_entering(embedded, injection, class_position))
         states, last = self._run(entering, grid, token_requests, auxiliary or {}, injection)
 
         def window_features(window: WindowRequest) -> TokenSet:
@@ -214,10 +217,7 @@ class VisionTower(nn.Module):
             for request in requests
         )
 
-    def _check_blocks(self, requests: Sequence[TokenRequest], injection: Injection) -> None:
-        for number in injection.edits:
-            if not 1 <= number <= self.depth:
-                raise InputError(f"block {number} is edited, but this tower has {self.depth} blocks")
+    def _check_blocks(self, requests: Sequence[TokenRequest]) -> None:
         for request in requests:
             if not 1 <= request.block <= self.depth:
                 raise InputError(
@@ -238,18 +238,6 @@ class VisionTower(nn.Module):
             return patches + position
         tokens = torch.cat([self.class_embedding.expand(patches.shape[0], 1, -1), patches], dim=1)
         return tokens + position
-
-    def _with_entering(self, embedded: Tensor, injection: Injection) -> Tensor:
-        """Put tokens that enter as the class token does behind embedded ones [B, T, D]."""
-        if injection.tokens is None or not injection.as_class:
-            return embedded
-        if self.class_embedding is None:
-            raise InputError(
-                "this backbone has no class token whose place injected tokens could take; use a CLIP of the "
-                "ViT family"
-            )
-        tokens = injection.tokens[0].to(embedded.dtype) + self.position_embedding[0]
-        return torch.cat([embedded, tokens.expand(len(embedded), -1, -1)], dim=1)
 
     def _has_class(self, stream: Stream | None, block: int) -> bool:
         """Whether the first place of a stream at a block is the class token."""
@@ -277,7 +265,7 @@ class VisionTower(nn.Module):
         length = self.leading + patch_count(grid)
         for number, block in enumerate(self.blocks, start=1):
             self.counts["blocks"] += 1
-            x = _with_injected(x, length, number, injection)
+            x = with_replaced(x, length, number, injection)
             assert isinstance(block, Block)
             state = BlockRun(block, x, grid, auxiliary, self.counts, injection.edits.get(number))
             terms = _cached(partial(self._term, state))
@@ -393,13 +381,6 @@ def _state_key(request: TokenRequest) -> _StateKey:
 
 def _frozen(value: Tensor | None) -> nn.Parameter | None:
     return None if value is None else nn.Parameter(value, requires_grad=False)
-
-
-def _with_injected(x: Tensor, length: int, number: int, injection: Injection) -> Tensor:
-    if injection.tokens is None or injection.as_class or number > len(injection.tokens):
-        return x
-    tokens = injection.tokens[number - 1].to(x.dtype).expand(x.shape[0], -1, -1)
-    return torch.cat([x[:, :length], tokens], dim=1)
 
 
 def _cached(compute: Callable[[K], V]) -> Callable[[K], V]:

@@ -17,7 +17,8 @@ from zsad_plugins.aaclip.residual import xavier_linear
 class Heads(nn.Module):
     """F_l = norm(W_l x_l) for the patches of tap l, and g = mean over the patches of norm(W_det x_L).
 
-    x_l are tokens behind ln_post; g, which is not normalised again, takes the place of the image feature, and the class token plays no part.
+    x_l are tokens behind ln_post; g, which is not normalised again, takes the place of the image feature, and
+    the class token plays no part.
 
     Attributes:
         seg: W_l, one per tap, from D to C channels, without bias.

@@ -19,9 +19,9 @@ class BlockOptions(Options):
     weight: float = Field(0.1, ge=0, le=1)
     """Share of the adapter's output; the rest is the block's own."""
     attention: Literal["adapted", "vv", "vv_over_batch"] = "adapted"
-    """The adapted tower; or, while the text side learns, the plain one with v-v attention from ``start`` on, whose
-    output feeds on: over the tokens of an image, or over the images of a batch at each place, as the published
-    code has it, which confuses two axes."""
+    """The adapted tower; or, while the text side learns, the plain one with v-v attention from ``start`` on,
+    whose output feeds on: over the tokens of an image, or over the images of a batch at each place, as the
+    published code has it, which confuses two axes."""
     start: DepthValue = Depth(fraction="1/4", at={24: 6})
     """First block of v-v attention."""
 
