@@ -120,8 +120,9 @@ class TokenSet:
 
     def mapped(self, function: Callable[[Tensor], Tensor]) -> TokenSet:
         """Return a copy with ``function`` applied to the tokens, the class token and injected tokens."""
-        found = {name: getattr(self, name) for name in ("tokens", "class_token", "injected")}
-        return replace(self, **{name: function(t) for name, t in found.items() if t is not None})
+        class_token = None if self.class_token is None else function(self.class_token)
+        injected = None if self.injected is None else function(self.injected)
+        return replace(self, tokens=function(self.tokens), class_token=class_token, injected=injected)
 
     @property
     def required_injected(self) -> Tensor:
