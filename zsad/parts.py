@@ -15,10 +15,11 @@ from zsad.errors import ZsadError
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from zsad.prompts import Prompts
-    from zsad.streams import InjectedTokens, VisionRequest
+    from zsad.provisional import Provisional
+    from zsad.streams import Injection, VisionRequest
     from zsad.values import Conditioning, Features, Sample, Scores, Stage
 
 
@@ -92,6 +93,8 @@ class BuildContext:
             ``text_features`` read :attr:`text`.
         device: Where parameters and buffers belong.
         seed: Seed of everything random in the part.
+        ln_post: A copy of the norm behind the last block, for parts that go on from it; each copies it once
+            more. None where nobody says.
     """
 
     vision_width: int
@@ -105,6 +108,7 @@ class BuildContext:
     text_view: TextView | None
     device: torch.device
     seed: int
+    ln_post: nn.Module | None = None
 
     @property
     def text(self) -> TextView:
@@ -140,17 +144,21 @@ class AttentionRefiner(Protocol):
 
 @runtime_checkable
 class Injector(Protocol):
-    """A refiner that puts tokens of its own into the pass, given features of a pass without them.
+    """A refiner that changes the pass: by tokens of its own, by edits of blocks, or both."""
 
-    To implement ``inject`` is to declare a prepass: the core runs a plain pass first, and later parts
-    find its image feature in ``Features.prepass``.
-    """
+    needs_prepass: bool
+    """Whether the core runs a plain pass first, whose image feature later parts find in
+    ``Features.prepass``. It costs as much as the pass itself."""
 
     def request(self) -> VisionRequest:
-        """Return what to read of the pass with the injected tokens."""
+        """Return what to read of the changed pass."""
 
-    def inject(self, prepass: Features) -> InjectedTokens:
-        """Return the tokens for this batch; ``prepass`` holds the plain pass's image feature."""
+    def inject(self, prepass: Features | None) -> Injection:
+        """Return what is brought into the pass of a batch.
+
+        Args:
+            prepass: Holds the plain pass's image feature; None unless ``needs_prepass``.
+        """
 
 
 class FeatureAdapter(Protocol):
@@ -178,6 +186,20 @@ class PromptConditioner(Protocol):
 
         ``prompts`` arrives with embeddings [B, n, L, D], each image with those of its own class.
         """
+
+
+@runtime_checkable
+class ProvisionalConditioner(Protocol):
+    """A conditioner that looks at the scores which the prompts give as they are, before it edits them.
+
+    Its spec's ``provisional`` names what the scorer has to provide for that. The scorer, which is asked
+    twice, finds the first answer in ``Conditioning.provisional`` when it is asked for the second.
+    """
+
+    def condition(
+        self, prompts: Prompts, features: Features, provisional: Provisional
+    ) -> tuple[Prompts, Mapping[str, Tensor]]:
+        """Return what a :class:`PromptConditioner` returns, given the provisional text side and scores."""
 
 
 class Scorer(Protocol):

@@ -5,7 +5,7 @@ Shapes use B images, n prompts, L places of a sequence, D channels of the text t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,19 @@ class DeepPrompts:
     tokens: tuple[Tensor, ...]
     first_block: int = 2
     position: int = 1
+
+
+@dataclass(frozen=True)
+class TextEdits:
+    """Learned layers within the text tower, each of which takes states [..., D] one by one.
+
+    Attributes:
+        blocks: What is put behind some blocks, counted from 1; its output feeds on into the next one.
+        projection: Stands in for the tower's projection to the joint space, [..., D] to [..., C], or None.
+    """
+
+    blocks: Mapping[int, Callable[[Tensor], Tensor]] = field(default_factory=dict)
+    projection: Callable[[Tensor], Tensor] | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +67,7 @@ class Prompts:
         reduction: From prompt features to one vector per state.
         slots: Named runs of positions that a conditioner may edit, for example ``context``.
         weights: [n] or [B, n] weight of each prompt in the mean (0 leaves it out), or None for equal.
+        edits: Learned layers within the text tower, or None.
     """
 
     embeddings: Tensor
@@ -63,3 +77,4 @@ class Prompts:
     reduction: Reduction = Reduction()
     slots: Mapping[str, slice] = field(default_factory=dict)
     weights: Tensor | None = None
+    edits: TextEdits | None = None

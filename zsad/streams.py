@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from zsad.values import Grid, Stage
@@ -208,15 +208,36 @@ class VisionRequest:
     cls_ln_post: bool = True
 
 
-@dataclass(frozen=True)
-class InjectedTokens:
-    """Visual tokens put after the patches at block 1, and replaced at the following blocks.
+class BlockEdit(Protocol):
+    """What takes the place of a block's output and feeds on into the next block.
 
-    Attributes:
-        tokens: [depth, B or 1, n, D]; from block ``depth + 1`` on they stay as ordinary tokens.
+    A residual adapter reads ``state.output``; an edit that attends otherwise reads ``state.input`` and the
+    block's layers.
     """
 
-    tokens: Tensor
+    def __call__(self, state: BlockState) -> Tensor:
+        """Return [B, T, D], every place of the state included."""
+
+
+@dataclass(frozen=True)
+class Injection:
+    """What a refiner brings into a pass, which then belongs to its method alone.
+
+    Attributes:
+        tokens: [depth, B or 1, n, D], put behind the patches at block 1 and replaced at the following blocks;
+            from block ``depth + 1`` on they stay as ordinary tokens. None for none.
+        as_class: The tokens, of depth 1, enter as the class token does: its position is added to each, and
+            they pass ``ln_pre`` with the rest.
+        edits: What takes the place of the output of some blocks, counted from 1.
+    """
+
+    tokens: Tensor | None = None
+    as_class: bool = False
+    edits: Mapping[int, BlockEdit] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.as_class and (self.tokens is None or len(self.tokens) != 1):
+            raise ValueError("tokens that enter as the class token does have the depth 1")
 
 
 def tap_requests(

@@ -6,7 +6,7 @@ h x w token grid, H x W pixels.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     import numpy as np
     from torch import Tensor
+
+    from zsad.provisional import Provisional
 
 NORMAL, ABNORMAL = 0, 1
 """Index of the two states wherever text features or score channels hold a pair."""
@@ -105,6 +107,7 @@ class TokenSet:
         space: ``raw``, ``ln_post`` or ``joint``.
         block: Block they were read at, counted from 1.
         class_token: [B, D] in the same stream and space, or None where the stream has none.
+        injected: [B, n, D] states of injected tokens there, or None where none take part.
     """
 
     name: str
@@ -113,6 +116,25 @@ class TokenSet:
     space: Stage
     block: int
     class_token: Tensor | None = None
+    injected: Tensor | None = None
+
+    def mapped(self, function: Callable[[Tensor], Tensor]) -> TokenSet:
+        """Return a copy with ``function`` applied to the tokens, the class token and injected tokens."""
+        class_token = None if self.class_token is None else function(self.class_token)
+        injected = None if self.injected is None else function(self.injected)
+        return replace(self, tokens=function(self.tokens), class_token=class_token, injected=injected)
+
+    @property
+    def required_injected(self) -> Tensor:
+        """The injected tokens' states [B, n, D], for parts that require ``injected_tokens``.
+
+        Raises:
+            InputError: None take part in what is read here.
+        """
+        if self.injected is None:
+            said = "choose an attention_refiner that injects some, and a feature_adapter that hands them on"
+            raise InputError(f"token set '{self.name}' holds no injected tokens; {said}")
+        return self.injected
 
     @property
     def grid(self) -> Grid:
@@ -153,8 +175,8 @@ class Features:
         class_names: Object noun per image.
         image_size: Side of the square input in pixels.
         auxiliary: Side inputs by the name of the auxiliary part's output, B first.
-        prepass: [B, C] image feature of the pass without injected tokens, or None for methods that
-            inject none (their ``image_feature`` is that of the only pass).
+        prepass: [B, C] image feature of a plain pass before this one, or None for methods that need none
+            (their ``image_feature`` is that of the only pass).
         names: What messages call each image; empty where nobody knows.
     """
 
@@ -171,7 +193,7 @@ class Features:
 
     @property
     def plain_image_feature(self) -> Tensor:
-        """[B, C] image feature of the pass without injected tokens."""
+        """[B, C] image feature of the plain pass, where there was one, else of the only pass."""
         return self.image_feature if self.prepass is None else self.prepass
 
     @property
@@ -219,14 +241,7 @@ class Features:
         index = list(places)
         return replace(
             self,
-            token_sets=tuple(
-                replace(
-                    entry,
-                    tokens=entry.tokens[index],
-                    class_token=None if entry.class_token is None else entry.class_token[index],
-                )
-                for entry in self.token_sets
-            ),
+            token_sets=tuple(entry.mapped(lambda tensor: tensor[index]) for entry in self.token_sets),
             image_feature=self.image_feature[index],
             class_names=tuple(self.class_names[place] for place in index),
             auxiliary={name: tensor[index] for name, tensor in self.auxiliary.items()},
@@ -253,11 +268,13 @@ class Conditioning:
         raw: [B, n, C] features of the single prompts, not normalised, or None where the classes of the
             batch differ in their number.
         intermediates: Named tensors that the scorer may read, for example ``prototypes.normal``, B first.
+        provisional: What the prompts gave before a conditioner that asked for it edited them, or None.
     """
 
     text_features: Tensor
     raw: Tensor | None = None
     intermediates: Mapping[str, Tensor] = field(default_factory=dict)
+    provisional: Provisional | None = None
 
     def select(self, places: Sequence[int]) -> Conditioning:
         """Return the conditioning of the images at ``places`` of the batch."""
@@ -266,6 +283,7 @@ class Conditioning:
             self.text_features[index],
             None if self.raw is None else self.raw[index],
             {name: tensor[index] for name, tensor in self.intermediates.items()},
+            self.provisional and self.provisional.select(places),
         )
 
 

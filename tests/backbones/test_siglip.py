@@ -31,7 +31,7 @@ from zsad.backbones.placement import activation_of
 from zsad.backbones.vision import VisionTower
 from zsad.errors import InputError, ZsadError
 from zsad.streams import (
-    InjectedTokens,
+    Injection,
     SelfAttention,
     Stream,
     TokenRequest,
@@ -198,7 +198,7 @@ def test_streams_have_patches_only(tower: VisionTower, images: Tensor) -> None:
 
 def test_injected_tokens_take_part_and_are_not_read(tower: VisionTower, images: Tensor) -> None:
     request = VisionRequest((TokenRequest("t", LAST, stage="ln_post"),))
-    (output,) = tower(images, [request], injected=InjectedTokens(torch.randn(2, 1, 3, 48)))
+    (output,) = tower(images, [request], injection=Injection(torch.randn(2, 1, 3, 48)))
     (plain,) = tower(images, [request])
     assert output.token_sets[0].tokens.shape == (2, 64, 48)
     assert (output.image_feature - plain.image_feature).abs().max() > 1e-4

@@ -20,7 +20,7 @@ from zsad.backbones.vision import VisionTower, window_index
 from zsad.errors import InputError
 from zsad.recipe.profiles import TowerProfile
 from zsad.streams import (
-    InjectedTokens,
+    Injection,
     SelfAttention,
     Stream,
     TokenRequest,
@@ -182,7 +182,7 @@ def test_injected_tokens_take_part_and_are_not_read(tower: VisionTower, images: 
         TokenRequest("attention", LAST, point="attention", stage="raw"),
         TokenRequest("vv", LAST, vv(1), stage="raw"),
     )
-    found = tokens_of(tower, images, *requests, injected=InjectedTokens(added))
+    found = tokens_of(tower, images, *requests, injection=Injection(added))
     assert [tuple(tokens.shape) for tokens in found] == [(2, 64, 64)] * 3
     patches = tower.patch_embedding(images).flatten(2).transpose(1, 2)
     x = torch.cat([tower.class_embedding.expand(2, 1, -1), patches], 1) + tower.position_embedding

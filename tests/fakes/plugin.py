@@ -15,7 +15,7 @@ from zsad.plugin.specs import PartSpec, RecipeSpec
 from zsad.prompts import DeepPrompts, Prompts
 from zsad.streams import (
     BlockState,
-    InjectedTokens,
+    Injection,
     SelfAttention,
     Stream,
     TokenRequest,
@@ -84,9 +84,12 @@ class Inject(_FromContext):
     def request(self) -> VisionRequest:
         return VisionRequest(tap_requests(self.context.taps, self.context.stage))
 
-    def inject(self, prepass: Features) -> InjectedTokens:
+    needs_prepass = True
+
+    def inject(self, prepass: Features | None) -> Injection:
+        assert prepass is not None
         token = widened(prepass.image_feature, self.context.vision_width)
-        return InjectedTokens(torch.stack([torch.stack([token, -token], 1) * s for s in (1.0, 0.5)]))
+        return Injection(torch.stack([torch.stack([token, -token], 1) * s for s in (1.0, 0.5)]))
 
 
 class DynamicDeepPrompts(_FromContext):

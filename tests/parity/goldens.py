@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from tests.parity import synthetic
+from tests.parity import synthetic, synthetic_second
 from tests.parity.synthetic import Array, State
 
 DEVICE = os.environ.get("ZSAD_TEST_DEVICE", "cpu")
@@ -124,6 +124,23 @@ class Kit:
         """Return the backbone's name for ``--backbone``: its config and its weights."""
         return f"{self.clip_config(golden)}@{self.clip_file(golden)}"
 
+    def with_options(self, golden: Golden) -> Golden:
+        """Return the golden of a training step with the options of the method's other golden files.
+
+        Raises:
+            LookupError: The kit has none of the method.
+        """
+        method = str(golden.meta["method"]).partition(" stage ")[0]
+        for other in self.goldens(method):
+            if other.meta["seed"] == golden.meta["seed"] and "checkpoint" in other.meta:
+                return Golden(golden.path, {**other.meta, **golden.meta})
+        raise LookupError(f"{golden.name}: the kit has no other golden of {method} to take options from")
+
+    def checkpoint_files(self, golden: Golden) -> list[Path]:
+        """Return the files of learned parameters, as :meth:`checkpoint`, where a method has several."""
+        names = golden.meta["checkpoint"]
+        return [self.checkpoint(Golden(golden.path, {**golden.meta, "checkpoint": name})) for name in names]
+
     def checkpoint(self, golden: Golden) -> Path:
         """Return the file of learned parameters: the kit's own, else one generated in the same form.
 
@@ -134,21 +151,22 @@ class Kit:
         own = self.root / "checkpoints" / name
         if own.exists():
             return own
-        generate = synthetic.CHECKPOINTS.get(Path(name).stem)
+        generate = (synthetic.CHECKPOINTS | synthetic_second.CHECKPOINTS).get(Path(name).stem)
         if generate is None:
             raise LookupError(f"{golden.name}: the kit has no checkpoint {name}")
         path = self.scratch / golden.name / name
         if not path.exists():
             content = generate(self.clip_state(golden), int(golden.meta["seed"]), golden.meta)
             path.parent.mkdir(parents=True, exist_ok=True)
-            torch.save(
-                {
-                    part: {key: torch.from_numpy(value.copy()) for key, value in state.items()}
-                    for part, state in content.items()
-                },
-                path,
-            )
+            torch.save(_tensors(content), path)
         return path
+
+
+def _tensors(content: Any) -> Any:
+    """Return nested dicts with tensors for arrays."""
+    if isinstance(content, Mapping):
+        return {key: _tensors(value) for key, value in content.items()}
+    return torch.from_numpy(content.copy()) if isinstance(content, np.ndarray) else content
 
 
 def find_kit() -> Path | None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.parity import goldens, synthetic
+from tests.parity import goldens, synthetic, synthetic_second
 from tests.parity.goldens import Golden, Kit, assert_agrees, differences
 
 pytestmark = pytest.mark.parity
@@ -27,7 +27,7 @@ def test_files_are_those_of_the_manifest(kit: Kit) -> None:
 
 def test_the_committed_kit_is_small_and_holds_no_checkpoint() -> None:
     files = [path for path in (Path(goldens.__file__).parent / "kit").rglob("*") if path.is_file()]
-    assert sum(path.stat().st_size for path in files) <= 6_000_000
+    assert sum(path.stat().st_size for path in files) <= 12_000_000
     assert {path.suffix for path in files} == {".json", ".md", ".npz", ".png"}
 
 
@@ -49,6 +49,20 @@ def test_generated_checkpoint_is_the_one_the_golden_was_computed_with(kit: Kit, 
     # Kits with a checkpoint of their own need no digest of it.
     if "ANOMALYCLIP" in kit.manifest["weights"]:
         assert synthetic.digest(generated) == kit.manifest["weights"]["ANOMALYCLIP"]
+
+
+SECOND = {"visualad": "VisualAD", "aaclip": "AA-CLIP", "faprompt": "FAPrompt"}
+
+
+@pytest.mark.parametrize("name", SECOND)
+def test_generated_parameters_of_the_second_part_have_the_manifest_digests(kit: Kit, name: str) -> None:
+    for golden in kit.goldens(SECOND[name]):
+        golden = kit.with_options(golden)
+        state = synthetic_second.PARAMETERS[name](kit.clip_state(golden), golden.meta["seed"], golden.meta)
+        if golden.meta["seed"] == kit.manifest["seed"] and name in kit.manifest.get("parameters", {}):
+            assert synthetic.digest(state) == kit.manifest["parameters"][name]
+        for number, value in enumerate(state.values()):
+            assert np.isfinite(value).all() and value.size, number
 
 
 @pytest.mark.goldens("plain CLIP")

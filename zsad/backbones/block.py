@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from zsad.backbones.rotation import Rotation
 from zsad.errors import InputError
 from zsad.recipe.profiles import Activation
+from zsad.streams import BlockEdit
 from zsad.values import Grid
 
 
@@ -110,7 +111,7 @@ class BlockRun:
         block: The block.
         input: Ordinary stream before the block, [B, T, D].
         after_attention: Ordinary stream after attention, before the MLP.
-        output: Ordinary stream after the block.
+        output: Ordinary stream after the block, and after its edit where it has one.
         grid: Grid of the patches, which stand behind the leading places and before injected tokens.
         leading: Places before the patches.
         auxiliary: Side inputs of the pass by name.
@@ -124,6 +125,7 @@ class BlockRun:
         auxiliary: Mapping[str, Tensor],
         counts: Counter[str],
         *,
+        edit: BlockEdit | None = None,
         leading: int = 1,
         rotation: Rotation | None = None,
     ) -> None:
@@ -146,6 +148,8 @@ class BlockRun:
                 self._projected[letter] = rotation.turn(self._projected[letter], patches)
         self.after_attention = x + self.project(self.attend("qk"))
         self.output = self.after_attention + block.mlp(block.ln_2(self.after_attention))
+        if edit is not None:
+            self.output = edit(self)
 
     def attend(self, pair: str) -> Tensor:
         """Return softmax(a b^T / sqrt(d)) v per head, [B, heads, T, d], for a pair such as ``"vv"``."""

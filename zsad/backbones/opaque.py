@@ -16,7 +16,7 @@ from zsad.backbones.vision import VisionTower
 from zsad.backbones.vision_values import VisionOutput, check_side
 from zsad.errors import InputError
 from zsad.recipe.profiles import TowerProfile
-from zsad.streams import InjectedTokens, TokenRequest, VisionRequest
+from zsad.streams import Injection, TokenRequest, VisionRequest
 from zsad.values import Grid, Stage, TokenSet
 
 
@@ -170,6 +170,11 @@ class OpaqueTower(nn.Module):
         return max(reductions, default=round(self.native_image_size / self._native[-1][1]))
 
     @property
+    def ln_post(self) -> nn.Module | None:
+        """The final norm, or None where it does not fit all levels, or is not there."""
+        return self._weights.ln_post
+
+    @property
     def _native(self) -> tuple[tuple[int, int, int], ...]:
         return self._weights.shapes_at(self.native_image_size).levels
 
@@ -229,7 +234,7 @@ class OpaqueTower(nn.Module):
         images: Tensor,
         requests: Sequence[VisionRequest],
         auxiliary: Mapping[str, Tensor] | None = None,
-        injected: InjectedTokens | None = None,
+        injection: Injection | None = None,
     ) -> tuple[VisionOutput, ...]:
         """Run the model once and read what each request asks for.
 
@@ -237,7 +242,7 @@ class OpaqueTower(nn.Module):
             images: [B, 3, H, W], normalised.
             requests: One per method.
             auxiliary: Side inputs, which nothing here reads.
-            injected: Has to be None.
+            injection: Has to be None.
 
         Returns:
             One output per request; ``joint`` is what ``ln_post`` is, as there is no joint space.
@@ -245,7 +250,7 @@ class OpaqueTower(nn.Module):
         Raises:
             InputError: A request asks for what the model cannot give.
         """
-        if injected is not None:
+        if injection is not None:
             raise InputError(
                 f"{self._weights.name} is an opaque tower without the capability 'streams': it takes no "
                 "injected tokens"

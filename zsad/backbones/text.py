@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from zsad.backbones.block import Block
 from zsad.backbones.long_texts import cut_texts
 from zsad.backbones.precision import full_float32
-from zsad.errors import ZsadWarning
-from zsad.prompts import DeepPrompts
+from zsad.errors import InputError, ZsadWarning
+from zsad.prompts import DeepPrompts, TextEdits
 from zsad.recipe.profiles import TextProfile
 
 TEXT_BATCH = 1024
@@ -104,17 +104,31 @@ class TextTower(nn.Module):
         return torch.full(ids.shape[:-1], ids.shape[-1] - 1, dtype=torch.long, device=ids.device)
 
     @full_float32()
-    def forward(self, embeddings: Tensor, end: Tensor, deep: DeepPrompts | None = None) -> Tensor:
+    def forward(
+        self,
+        embeddings: Tensor,
+        end: Tensor,
+        deep: DeepPrompts | None = None,
+        edits: TextEdits | None = None,
+    ) -> Tensor:
         """Encode sequences; what stands behind the last end token is cut where that is exact.
 
         Args:
             embeddings: [..., L, D] token embeddings, without position embedding.
             end: [...] or broadcastable to it, position of each sequence's feature.
             deep: Tokens that replace a run of states at the inputs of some blocks.
+            edits: Layers behind some blocks, and in place of the projection.
 
         Returns:
             [..., C] joint features, not normalised.
+
+        Raises:
+            InputError: A block is edited that the tower has not.
         """
+        edits = edits or TextEdits()
+        for number in edits.blocks:
+            if not 1 <= number <= self.depth:
+                raise InputError(f"text block {number} is edited, but this tower has {self.depth} blocks")
         lead = embeddings.shape[:-2]
         end = end.expand(lead)
         if self.profile.causal:
@@ -132,19 +146,26 @@ class TextTower(nn.Module):
                 flat_end[low : low + TEXT_BATCH],
                 deep,
                 [run[low : low + TEXT_BATCH] for run in runs],
+                edits,
             )
             for low in range(0, x.shape[0], TEXT_BATCH)
         ]
         return torch.cat(chunks).reshape(*lead, -1)
 
-    def _encode(self, x: Tensor, end: Tensor, deep: DeepPrompts | None, runs: list[Tensor]) -> Tensor:
+    def _encode(
+        self, x: Tensor, end: Tensor, deep: DeepPrompts | None, runs: list[Tensor], edits: TextEdits
+    ) -> Tensor:
         for number, block in enumerate(self.blocks, start=1):
             if deep is not None and 0 <= number - deep.first_block < len(runs):
                 run = runs[number - deep.first_block]
                 after = deep.position + run.shape[1]
                 x = torch.cat([x[:, : deep.position], run, x[:, after:]], dim=1)
             x = block(x, causal=self.profile.causal)
+            if number in edits.blocks:
+                x = edits.blocks[number](x)
         x = self.ln_final(x[torch.arange(x.shape[0], device=x.device), end])
+        if edits.projection is not None:
+            return edits.projection(x)
         if self.projection is not None:
             x = x @ self.projection
         return x if self.projection_bias is None else x + self.projection_bias

@@ -12,12 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from zsad.backbones.block import Block, BlockRun
+from zsad.backbones.injection import check_edits, with_entering, with_replaced
 from zsad.backbones.position import resize_position_embedding
 from zsad.backbones.precision import full_float32
 from zsad.backbones.vision_values import VisionOutput, VisionWeights, check_side
 from zsad.errors import InputError
 from zsad.recipe.profiles import TowerProfile
-from zsad.streams import InjectedTokens, Stream, Term, TokenRequest, VisionRequest, WindowRequest
+from zsad.streams import Injection, Stream, Term, TokenRequest, VisionRequest, WindowRequest
 from zsad.values import Grid, Stage, TokenSet, Windows
 
 K = TypeVar("K")
@@ -43,7 +44,8 @@ class VisionTower(nn.Module):
         self.registers = _frozen(weights.registers)
         self.position_embedding = _frozen(weights.position_embedding)
         self.rotary = weights.rotary
-        self.ln_pre, self.ln_post = weights.ln_pre, weights.ln_post
+        self.ln_pre: nn.Module = weights.ln_pre
+        self.ln_post: nn.Module = weights.ln_post
         self.blocks = nn.ModuleList(block.with_activation(profile.activation) for block in weights.blocks)
         self.projection = _frozen(weights.projection)
         self.pool = weights.pool and weights.pool.with_activation(profile.activation)
@@ -112,7 +114,7 @@ class VisionTower(nn.Module):
         images: Tensor,
         requests: Sequence[VisionRequest],
         auxiliary: Mapping[str, Tensor] | None = None,
-        injected: InjectedTokens | None = None,
+        injection: Injection | None = None,
     ) -> tuple[VisionOutput, ...]:
         """Run one pass and read what each request asks for.
 
@@ -120,15 +122,17 @@ class VisionTower(nn.Module):
             images: [B, 3, H, W], normalised; both sides whole numbers of patches.
             requests: One per method; equal streams, terms and readouts are computed once.
             auxiliary: Side inputs that terms may read.
-            injected: Visual tokens that take part in the pass and are cut from what is read.
+            injection: Tokens that take part in the pass and are read beside the patches, and edits of
+                blocks. Windows, short passes of their own, see the edits alone.
 
         Returns:
             One output per request.
 
         Raises:
-            InputError: A token set is read at a block that the tower has not, a window does not fit, or
-                something is read of a class token that the tower has not.
+            InputError: A token set is read, or a block edited, that the tower has not, a window does not fit,
+                or something needs a class token that the tower has not.
         """
+        injection = injection or Injection()
         self.counts["passes"] += 1
         # One by one: convolutions of large batches round differently than those of small ones.
         pixels = torch.split(images.to(self.dtype), 1)
@@ -138,24 +142,33 @@ class VisionTower(nn.Module):
         token_requests = [token for request in requests for token in request.tokens]
         for request in requests:
             self.check_request(request)
-        states, last = self._run(self.ln_pre(embedded), grid, token_requests, auxiliary or {}, injected)
+        check_edits(injection, self.depth)
+        entering = self.ln_pre(with_entering(embedded, injection, self._class_position))
+        states, last = self._run(entering, grid, token_requests, auxiliary or {}, injection)
 
         def window_features(window: WindowRequest) -> TokenSet:
-            return self._window_features(embedded, grid, window)
+            return self._window_features(embedded, grid, window, injection)
 
         def class_feature(ln_post: bool) -> Tensor:
             # Likewise: a product of few rows rounds them differently than one of many.
-            states = torch.split(last[:, : self.leading + patch_count(grid)], 1)
+            states = torch.split(last[:, : self.leading + grid.count], 1)
             return torch.cat([self._image_feature(state, ln_post) for state in states])
 
-        def read_place(place: TokenRequest) -> Tensor:
-            return self._read(states[_state_key(place)], place.stage)
+        def read_place(place: TokenRequest) -> tuple[Tensor, Tensor | None]:
+            state = states[_state_key(place)]
+            count = grid.count + self._places_before(place.stream, place.block)
+            # Injected tokens, behind the patches, are read apart: together they would round otherwise.
+            behind = state[:, count:]
+            return (
+                self._read(state[:, :count], place.stage),
+                self._read(behind, place.stage) if behind.shape[1] else None,
+            )
 
         # Two methods that name one place differently share what is computed for it.
         image_feature, read, windows = _cached(class_feature), _cached(read_place), _cached(window_features)
 
         def token_set(token: TokenRequest) -> TokenSet:
-            tokens = read(replace(token, name=""))
+            tokens, injected = read(replace(token, name=""))
             before = self._places_before(token.stream, token.block)
             has_class = before and self.class_embedding is not None
             return TokenSet(
@@ -165,6 +178,7 @@ class VisionTower(nn.Module):
                 token.stage,
                 token.block,
                 tokens[:, 0] if has_class else None,
+                injected,
             )
 
         return tuple(
@@ -201,6 +215,15 @@ class VisionTower(nn.Module):
             tokens = torch.cat([tokens[:, :first], registers, tokens[:, first:]], dim=1)
         return tokens
 
+    @property
+    def _class_position(self) -> Tensor | None:
+        """Position of the class token, [D], or None in a tower without one."""
+        if self.class_embedding is None:
+            return None
+        if self.position_embedding is None:
+            return torch.zeros_like(self.class_embedding)
+        return self.position_embedding[0]
+
     def _places_before(self, stream: Stream | None, block: int) -> int:
         """Return how many places stand before the patches in a stream at a block."""
         return self.leading if stream is None or stream.has_class_token(block) else 0
@@ -211,9 +234,12 @@ class VisionTower(nn.Module):
         grid: Grid,
         requests: Sequence[TokenRequest],
         auxiliary: Mapping[str, Tensor],
-        injected: InjectedTokens | None,
+        injection: Injection,
     ) -> tuple[dict[_StateKey, Tensor], Tensor]:
-        """Run the blocks; return the requested states by place, and the ordinary stream's last state."""
+        """Run the blocks; return the requested states by place, and the ordinary stream's last state.
+
+        Injected tokens stand at the end of every state.
+        """
         wanted = {_state_key(request) for request in requests}
         last_block: dict[Stream, int] = {}
         for request in requests:
@@ -221,14 +247,16 @@ class VisionTower(nn.Module):
                 last_block[request.stream] = max(request.block, last_block.get(request.stream, 0))
         refined: dict[Stream, Tensor] = {}
         states: dict[_StateKey, Tensor] = {}
-        patches = patch_count(grid)
-        length = self.leading + patches
+        length = self.leading + grid.count
         rotation = None if self.rotary is None else self.rotary.on(grid)
         for number, block in enumerate(self.blocks, start=1):
             self.counts["blocks"] += 1
-            x = _with_injected(x, length, number, injected)
+            x = with_replaced(x, length, number, injection)
             assert isinstance(block, Block)
-            state = BlockRun(block, x, grid, auxiliary, self.counts, leading=self.leading, rotation=rotation)
+            state = BlockRun(
+                block, x, grid, auxiliary, self.counts,
+                edit=injection.edits.get(number), leading=self.leading, rotation=rotation,
+            )  # fmt: skip
             terms = _cached(partial(self._term, state))
             for stream, end in last_block.items():
                 if number > end:
@@ -241,13 +269,11 @@ class VisionTower(nn.Module):
                 elif (stream, number, "output") in wanted:
                     refined[stream] = terms(stream.term)
                 if (stream, number, "output") in wanted:
-                    # Injected tokens, which stand behind the patches, are not read.
-                    read = patches + self._places_before(stream, number)
-                    states[stream, number, "output"] = refined[stream][:, :read]
+                    states[stream, number, "output"] = refined[stream]
             if (None, number, "output") in wanted:
-                states[None, number, "output"] = state.output[:, :length]
+                states[None, number, "output"] = state.output
             if (None, number, "attention") in wanted:
-                states[None, number, "attention"] = state.after_attention[:, :length]
+                states[None, number, "attention"] = state.after_attention
             x = state.output
         return states, x
 
@@ -280,7 +306,9 @@ class VisionTower(nn.Module):
         feature: Tensor = self.pool(self.ln_post(state[:, self.leading :]))
         return feature
 
-    def _window_features(self, embedded: Tensor, grid: Grid, window: WindowRequest) -> TokenSet:
+    def _window_features(
+        self, embedded: Tensor, grid: Grid, window: WindowRequest, injection: Injection
+    ) -> TokenSet:
         """Run every window of patches through the tower as a short sequence of its own.
 
         Patches keep the position rows of the full image (Jeong et al., CVPR 2023, section 4.2).
@@ -299,10 +327,17 @@ class VisionTower(nn.Module):
         for chunk in torch.split(sequences, WINDOW_BATCH):
             self.counts["window_passes"] += 1
             x = self.ln_pre(chunk)
-            for block in self.blocks:
-                x = block(x)
+            for number, block in enumerate(self.blocks, start=1):
+                edit = injection.edits.get(number)
+                if edit is None:
+                    x = block(x)
+                else:
+                    assert isinstance(block, Block)
+                    square = Grid(window.size, window.size)
+                    run = BlockRun(block, x, square, {}, Counter(), edit=edit, leading=self.leading)
+                    x = run.output
             features.append(self._image_feature(x, ln_post=True))
-        incidence = torch.zeros(count, patch_count(grid), device=embedded.device)
+        incidence = torch.zeros(count, grid.count, device=embedded.device)
         incidence.scatter_(1, index, 1.0)
         tokens = torch.cat(features).reshape(batch, count, -1)
         return TokenSet(window.name, tokens, Windows(grid, incidence), "joint", self.depth)
@@ -323,11 +358,6 @@ def window_index(grid: Grid, size: int, stride: int) -> Tensor:
     return cells.unfold(0, size, stride).unfold(1, size, stride).reshape(-1, size * size)
 
 
-def patch_count(grid: Grid) -> int:
-    """Return the number of patches of a grid."""
-    return grid.height * grid.width
-
-
 _StateKey = tuple[Stream | None, int, str]
 
 
@@ -337,13 +367,6 @@ def _state_key(request: TokenRequest) -> _StateKey:
 
 def _frozen(value: Tensor | None) -> nn.Parameter | None:
     return None if value is None else nn.Parameter(value, requires_grad=False)
-
-
-def _with_injected(x: Tensor, length: int, number: int, injected: InjectedTokens | None) -> Tensor:
-    if injected is None or number > len(injected.tokens):
-        return x
-    tokens = injected.tokens[number - 1].to(x.dtype).expand(x.shape[0], -1, -1)
-    return torch.cat([x[:, :length], tokens], dim=1)
 
 
 def _cached(compute: Callable[[K], V]) -> Callable[[K], V]:

@@ -9,7 +9,13 @@ from torch import nn
 from zsad.backbones.chance import seeded
 from zsad.backbones.clip import ClipBackbone
 from zsad.errors import InputError, ZsadError
-from zsad.parts import BuildContext, TwoPhasePostProcessor, TwoPhaseScorer
+from zsad.parts import (
+    BuildContext,
+    Injector,
+    ProvisionalConditioner,
+    TwoPhasePostProcessor,
+    TwoPhaseScorer,
+)
 from zsad.plugin.imports import load_object
 from zsad.recipe.resolved import ResolvedPart
 
@@ -30,6 +36,11 @@ def build_part(part: ResolvedPart, context: BuildContext) -> Any:
     if isinstance(built, (TwoPhaseScorer, TwoPhasePostProcessor)) != part.spec.two_phase:
         said = "has collect and finalize" if not part.spec.two_phase else "lacks collect and finalize"
         raise ZsadError(f"part '{name}' {said}, but declares two_phase={part.spec.two_phase}")
+    if isinstance(built, ProvisionalConditioner) != bool(part.spec.provisional):
+        said = "lacks condition(prompts, features, provisional)" if part.spec.provisional else "has condition"
+        raise ZsadError(f"part '{name}' {said}, but declares provisional={sorted(part.spec.provisional)}")
+    if hasattr(built, "inject") and not isinstance(built, Injector):
+        raise ZsadError(f"part '{name}' injects, but lacks needs_prepass or request()")
     if part.spec.learnable and not isinstance(built, nn.Module):
         raise ZsadError(f"part '{name}' is declared learnable, but is no torch module")
     return built

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -83,7 +84,7 @@ class Detector(nn.Module):
         learner = self.part("prompt_learner")
         self.text_side: TextSide | None = None
         if learner is not None and text is not None:
-            self.text_side = TextSide(text, learner, self.part("prompt_conditioner"))
+            self.text_side = TextSide(text, learner, self.part("prompt_conditioner"), self._scorer)
         self.reading: Reading = self._make_reading()
         self.eval()
 
@@ -100,7 +101,7 @@ class Detector(nn.Module):
     def encode_key(self) -> EncodeKey:
         """What decides whether another method can share this one's passes, in any process.
 
-        Where tokens are injected, it names their source: part, options and learned parameters.
+        Where the refiner changes the pass, it names the source: part, options and learned parameters.
         """
         profile, injector = self.recipe.profile, self.reading.injector
         if injector is not None:
@@ -141,6 +142,7 @@ class Detector(nn.Module):
             text_view=None if text is None else TowerText(text),
             device=self.backbone.device,
             seed=self.seed,
+            ln_post=copy.deepcopy(tower.ln_post),
         )
 
     def _make_reading(self) -> Reading:
@@ -181,7 +183,7 @@ class Detector(nn.Module):
         return input_tensor(samples, self.reading.form).to(self.backbone.device)
 
     def encode(self, images: Sequence[ImageLike], class_name: str | Sequence[str] = "object") -> Features:
-        """Run the vision side: one pass, and one before it where tokens are injected.
+        """Run the vision side: one pass, and a plain one before it where the refiner needs it.
 
         Args:
             images: Arrays (RGB uint8 [H, W, 3]), PIL images, paths or samples.

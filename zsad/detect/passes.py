@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol, TypeVar
 
@@ -16,8 +16,8 @@ from zsad.backbones.vision_values import VisionOutput
 from zsad.data.preprocess import input_tensor
 from zsad.errors import InputError
 from zsad.parts import Auxiliary, Injector
-from zsad.streams import InjectedTokens, VisionRequest
-from zsad.values import Features, InputForm, Sample, TokenSet
+from zsad.streams import Injection, VisionRequest
+from zsad.values import Features, InputForm, Sample
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,13 +26,13 @@ class Reading:
 
     Attributes:
         method: Name of the method, for messages.
-        shares: Methods that agree in it ride on one pass. One that injects tokens agrees only with itself:
-            what its passes hold depends on its learned parameters.
+        shares: Methods that agree in it ride on one pass. One that injects tokens or edits blocks agrees only
+            with itself: what its passes hold depends on its learned parameters.
         tower: The vision tower.
         form: What an image is brought to before the tower takes it.
         request: What is read.
         auxiliary: Parts that compute side inputs, each with a text that equal ones have in common.
-        injector: The refiner, if it puts tokens of its own into the pass.
+        injector: The refiner, if it changes the pass.
     """
 
     method: str
@@ -45,8 +45,8 @@ class Reading:
 
     @property
     def passes(self) -> int:
-        """Passes through the tower per image: one, and one before it where tokens are injected."""
-        return 1 if self.injector is None else 2
+        """Passes through the tower per image: one, and a plain one before it where the refiner needs it."""
+        return 2 if self.injector is not None and self.injector.needs_prepass else 1
 
 
 class Reader(Protocol):
@@ -61,12 +61,11 @@ R = TypeVar("R", bound=Reader)
 
 
 class Pass:
-    """One pass over a batch: its input, side inputs and injected tokens, and what every method reads of it.
+    """One pass over a batch: its input, side inputs and what is injected, and what every method reads of it.
 
     Equal streams, terms and readouts are computed once, and so are equal side inputs. Gradients are recorded
-    if torch is told to: they reach what is learned before or within the pass, such as injected tokens or an
-    adapter of the tower. The pass before an injection, of whose image feature the tokens are made, stays
-    without them.
+    if torch is told to: they reach what is learned before or within the pass, such as injected tokens, edits
+    of blocks or an adapter of the tower. The plain pass before an injection stays without them.
     """
 
     def __init__(self, readings: Sequence[Reading], samples: Sequence[Sample]) -> None:
@@ -114,11 +113,13 @@ class Pass:
                 found[name], sources[name] = tensor, identity
         return found
 
-    def _injection(self) -> tuple[InjectedTokens | None, Tensor | None]:
-        """Return the injected tokens and the image feature [B, C] of the pass without them, if any."""
+    def _injection(self) -> tuple[Injection | None, Tensor | None]:
+        """Return what is injected and the image feature [B, C] of the plain pass, where there is one."""
         injector = self._first.injector
         if injector is None:
             return None, None
+        if not injector.needs_prepass:
+            return injector.inject(None), None
         with torch.no_grad():
             plain = VisionRequest(cls_ln_post=self._first.request.cls_ln_post)
             (output,) = self._first.tower(self._pixels, [plain])
@@ -127,7 +128,7 @@ class Pass:
 
     def _features(self, output: VisionOutput, prepass: Tensor | None) -> Features:
         return Features(
-            tuple(_full_precision(entry) for entry in output.token_sets),
+            tuple(entry.mapped(_float) for entry in output.token_sets),
             _float(output.image_feature),
             tuple(sample.class_name for sample in self._samples),
             self._first.form.size,
@@ -168,8 +169,3 @@ def _name(sample: Sample, number: int) -> str:
 
 def _float(tensor: Tensor) -> Tensor:
     return tensor if tensor.dtype == torch.float64 else tensor.float()
-
-
-def _full_precision(entry: TokenSet) -> TokenSet:
-    class_token = None if entry.class_token is None else _float(entry.class_token)
-    return replace(entry, tokens=_float(entry.tokens), class_token=class_token)

@@ -9,9 +9,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zsad.backbones.text import TextTower
-from zsad.parts import PromptConditioner, PromptLearner
+from zsad.parts import PromptConditioner, PromptLearner, ProvisionalConditioner, Scorer
 from zsad.prompts import Prompts, Reduction
-from zsad.values import ABNORMAL, NORMAL, Conditioning, Features, places_by_name
+from zsad.provisional import Provisional
+from zsad.values import (
+    ABNORMAL,
+    NORMAL,
+    Conditioning,
+    Features,
+    join_scores,
+    places_by_name,
+)
 
 
 def reduce_prompts(
@@ -51,7 +59,7 @@ def encode_prompts(tower: TextTower, prompts: Prompts) -> tuple[Tensor, Tensor]:
         The state vectors [..., 2, C] and the features of the single prompts [..., n, C], float32
         (float64 from a float64 tower).
     """
-    raw = tower(prompts.embeddings, prompts.end, prompts.deep)
+    raw = tower(prompts.embeddings, prompts.end, prompts.deep, prompts.edits)
     raw = raw if raw.dtype == torch.float64 else raw.float()
     return reduce_prompts(raw, prompts.state, prompts.reduction, prompts.weights), raw
 
@@ -69,9 +77,21 @@ class TextSide:
     """
 
     def __init__(
-        self, tower: TextTower, learner: PromptLearner, conditioner: PromptConditioner | None
+        self,
+        tower: TextTower,
+        learner: PromptLearner,
+        conditioner: PromptConditioner | ProvisionalConditioner | None,
+        scorer: Scorer | None = None,
     ) -> None:
-        self.tower, self.learner, self.conditioner = tower, learner, conditioner
+        """Join the parts.
+
+        Args:
+            tower: The text tower.
+            learner: Gives the prompts of a class.
+            conditioner: Edits them for each image, or None.
+            scorer: Gives the provisional scores of a :class:`zsad.parts.ProvisionalConditioner`.
+        """
+        self.tower, self.learner, self.conditioner, self.scorer = tower, learner, conditioner, scorer
         self.encodings = 0
         self._cache: dict[str, tuple[Tensor, Tensor]] = {}
         self._prompts: dict[str, Prompts] = {}
@@ -92,15 +112,29 @@ class TextSide:
     def _of_class(self, name: str, features: Features, places: list[int]) -> Conditioning:
         """Return the conditioning of the images of one class, at ``places`` of the batch."""
         if self.conditioner is None:
-            pair, raw = self._constant(name)
-            return Conditioning(pair.expand(len(places), -1, -1), raw.expand(len(places), -1, -1))
+            return self._unedited(name, len(places))
         prompts = self._prompts_of(name)
         batch = replace(prompts, embeddings=prompts.embeddings.expand(len(places), -1, -1, -1))
         chosen = features if len(places) == len(features) else features.select(places)
-        prompts, intermediates = self.conditioner(batch, chosen)
+        provisional = None
+        if isinstance(self.conditioner, ProvisionalConditioner):
+            provisional = self._provisional(name, chosen)
+            prompts, intermediates = self.conditioner.condition(batch, chosen, provisional)
+        else:
+            prompts, intermediates = self.conditioner(batch, chosen)
         pair, raw = encode_prompts(self.tower, prompts)
         self.encodings += 1
-        return Conditioning(pair, raw, intermediates)
+        return Conditioning(pair, raw, intermediates, provisional)
+
+    def _unedited(self, name: str, count: int) -> Conditioning:
+        """Return the conditioning of ``count`` images by a class's prompts as they are."""
+        pair, raw = self._constant(name)
+        return Conditioning(pair.expand(count, -1, -1), raw.expand(count, -1, -1))
+
+    def _provisional(self, name: str, features: Features) -> Provisional:
+        assert self.scorer is not None  # whoever has such a conditioner gives the scorer too
+        conditioning = self._unedited(name, len(features))
+        return Provisional(conditioning, self.scorer(features, conditioning))
 
     def _prompts_of(self, name: str) -> Prompts:
         if _learns(self.learner):
@@ -140,4 +174,12 @@ def _joined(found: list[Conditioning], order: Tensor) -> Conditioning:
             name: torch.cat([entry.intermediates[name] for entry in found])[order]
             for name in found[0].intermediates
         },
+        _joined_provisional([entry.provisional for entry in found if entry.provisional], order),
     )
+
+
+def _joined_provisional(found: list[Provisional], order: Tensor) -> Provisional | None:
+    if not found:
+        return None
+    scores = join_scores([entry.scores for entry in found])
+    return Provisional(_joined([entry.conditioning for entry in found], order), scores.select(order.tolist()))

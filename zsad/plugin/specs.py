@@ -67,6 +67,8 @@ class PartSpec:
         two_phase: The part sees a whole scope (a class) before it answers: ``collect`` / ``finalize``.
         transductive: The part learns from the unlabelled test images of its scope; or a name, likewise.
         companions: Names of parts that have to stand in the recipe beside this one.
+        provisional: For a prompt conditioner: what the scorer has to provide when it scores by the unedited
+            prompts, of which the conditioner makes use (``zsad.parts.ProvisionalConditioner``).
     """
 
     name: str
@@ -81,6 +83,7 @@ class PartSpec:
     two_phase: bool = False
     transductive: bool | str = False
     companions: tuple[str, ...] = ()
+    provisional: Set[str] = frozenset()
 
     def __post_init__(self) -> None:
         """Add what the kind implies.
@@ -88,7 +91,7 @@ class PartSpec:
         Raises:
             TypeError: A string stands where a set of words is meant.
         """
-        for name in ("requires", "provides"):
+        for name in ("requires", "provides", "provisional"):
             if isinstance(getattr(self, name), str):
                 raise TypeError(f"{name} of '{self.name}' has to be a set of words, not a string")
         requires = frozenset(self.requires) | IMPLIED_REQUIRES.get(self.kind, frozenset())
@@ -105,7 +108,10 @@ class RecipeSpec:
         name: Method name, for example ``"acme"``; a variant is ``"acme@fast"``.
         resource: Resource string of the YAML file, for example ``"acme_vision:recipe.yaml"``.
         converter: Import string of ``convert(state) -> dict[str, Tensor]``, or None where the method
-            has no checkpoint.
+            has no checkpoint. Where the checkpoint is several files it takes the content of each.
+        checkpoint: What the files of the checkpoint are, in the order in which they are named.
+        reader: Import string of ``read(path) -> content`` where a file is more than tensors, or None for
+            :func:`zsad.backbones.tensors.read_tensors`.
         starter: Place among the methods that newcomers are shown, from 1 on; 0 leaves it out. The last one is
             what they are pointed to.
     """
@@ -113,6 +119,8 @@ class RecipeSpec:
     name: str
     resource: ImportString
     converter: ImportString | None = None
+    checkpoint: tuple[str, ...] = ("checkpoint",)
+    reader: ImportString | None = None
     starter: int = 0
 
 

@@ -23,6 +23,7 @@ def check_compatibility(
     Raises:
         InputError: Names the part, the requirement, and a part that would meet it.
     """
+    _check_provisional(parts)
     kinds = {part.kind for part in parts}
     if "prompt_conditioner" in kinds and "prompt_learner" not in kinds:
         raise InputError("this recipe has a prompt_conditioner, but no prompt_learner for it to edit")
@@ -53,6 +54,23 @@ def check_compatibility(
     for end in ("anomaly_map", "image_score"):
         if end not in available:
             raise InputError(f"no part of this recipe provides '{end}'{_who_provides(host, end)}")
+
+
+def _check_provisional(parts: Sequence[ResolvedPart]) -> None:
+    """Check that the scorer can be asked before a conditioner that wants to know its provisional scores."""
+    asking = next((part for part in parts if part.spec.provisional), None)
+    scorer = next((part for part in parts if part.kind == "scorer"), None)
+    if asking is None or scorer is None:
+        return
+    said = f"part '{asking.spec.name}' ({asking.kind}) asks the scorer for provisional scores"
+    if scorer.spec.two_phase:
+        raise InputError(
+            f"{said}, and '{scorer.spec.name}' scores whole sets, not batches; choose another scorer"
+        )
+    if needs := sorted(scorer.requires & asking.provides):
+        raise InputError(f"{said}, and '{scorer.spec.name}' needs '{needs[0]}' of it before it can score")
+    for need in sorted(asking.spec.provisional - scorer.provides):
+        raise InputError(f"{said} of which it needs '{need}', and '{scorer.spec.name}' does not provide that")
 
 
 def _who_provides(host: Host, need: str) -> str:

@@ -58,6 +58,9 @@ class Training(_Frozen):
         betas: Of the optimiser.
         weight_decay: Of the optimiser.
         schedule: ``constant``, or ``cosine`` from the rate down to 0 over the stage.
+        halve_at: Steps of the stage after which the rate is halved, with a constant schedule.
+        clip_norms: Largest norm of the gradient of each parameter whose name matches a pattern, as in
+            ``learning_rates``.
         learn: Patterns of the parameters that change in this stage.
         maps: How scores become maps for the losses.
         losses: Weight, or weight and options, of every loss by its name
@@ -75,6 +78,8 @@ class Training(_Frozen):
     betas: tuple[Momentum, Momentum] = (0.5, 0.999)
     weight_decay: float = Field(default=0.0, ge=0)
     schedule: Literal["constant", "cosine"] = "constant"
+    halve_at: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    clip_norms: dict[str, Rate] = {}
     learn: tuple[str, ...] = ("*",)
     maps: Maps = Maps()
     losses: dict[str, Annotated[LossChoice, BeforeValidator(_loss_value)]] = {
@@ -89,6 +94,8 @@ class Training(_Frozen):
         following = self.following  # raises the next stage's problem as this one's
         if following is not None and following.mosaic != self.mosaic:
             raise ValueError("all stages learn from the same examples: 'mosaic' cannot differ in 'then'")
+        if self.halve_at and self.schedule != "constant":
+            raise ValueError("'halve_at' goes with a constant schedule; leave one of the two out")
         return self
 
     @property

@@ -123,13 +123,14 @@ def learned_parameters(detector: Detector, patterns: Sequence[str] = ("*",)) -> 
 
 
 def check_rates(detector: Detector, stage: Training) -> None:
-    """Check that every learning rate of its own is that of something.
+    """Check that every learning rate of its own, and every bound of a gradient, is that of something.
 
     Raises:
         InputError: A pattern fits no parameter, or as :func:`learned_parameters`.
     """
     every = learned_parameters(detector)
     _check_fit("learning_rates", stage.learning_rates, every, detector.recipe.method)
+    _check_fit("clip_norms", stage.clip_norms, every, detector.recipe.method)
 
 
 def _check_fit(option: str, patterns: Iterable[str], names: Collection[str], method: str) -> None:

@@ -68,14 +68,7 @@ def in_precision(features: Features, dtype: torch.dtype, device: torch.device) -
 
     return replace(
         features,
-        token_sets=tuple(
-            replace(
-                entry,
-                tokens=move(entry.tokens),
-                class_token=None if entry.class_token is None else move(entry.class_token),
-            )
-            for entry in features.token_sets
-        ),
+        token_sets=tuple(entry.mapped(move) for entry in features.token_sets),
         image_feature=move(features.image_feature),
         auxiliary={name: move(tensor) for name, tensor in features.auxiliary.items()},
         prepass=None if features.prepass is None else move(features.prepass),

@@ -103,11 +103,12 @@ class Trainer:
         self._losses = stage_losses(host, stage)
         self._optimiser = _optimiser(stage, self.parameters)
         steps = math.ceil(len(batches) / stage.batch_size) * stage.epochs
-        self._schedule = (
-            torch.optim.lr_scheduler.CosineAnnealingLR(self._optimiser, steps)
-            if stage.schedule == "cosine"
-            else None
-        )
+        self._schedule = _schedule(stage, self._optimiser, steps)
+        self._clipped = {
+            name: next(norm for pattern, norm in stage.clip_norms.items() if fnmatchcase(name, pattern))
+            for name in self.parameters
+            if any(fnmatchcase(name, pattern) for pattern in stage.clip_norms)
+        }
 
     def epochs(self) -> Iterator[Epoch]:
         """Train; yield after every epoch, when the detector can be asked and the state be kept.
@@ -198,12 +199,21 @@ class Trainer:
         self._optimiser.zero_grad(set_to_none=True)
         losses = self._learn(own, len(own) / len(places), random) if own else self._no_losses()
         self._processes.add_gradients(self.parameters.values())
+        self._clip()
         self._scaler.step(self._optimiser)
         self._scaler.update()
         if self._schedule:
             self._schedule.step()
         totals = self._processes.total(losses * len(own))
         return dict(zip(self._losses, totals.tolist(), strict=True))
+
+    def _clip(self) -> None:
+        """Shorten the gradients that are longer than the stage allows."""
+        if not self._clipped:
+            return
+        self._scaler.unscale_(self._optimiser)
+        for name, norm in self._clipped.items():
+            torch.nn.utils.clip_grad_norm_(self.parameters[name], norm)
 
     def _no_losses(self) -> Tensor:
         """Return the losses of no images, which the scaler of a process has to see all the same."""
@@ -279,6 +289,17 @@ def _optimiser(stage: Training, parameters: Mapping[str, nn.Parameter]) -> torch
         betas=stage.betas,
         weight_decay=stage.weight_decay,
     )
+
+
+def _schedule(
+    stage: Training, optimiser: torch.optim.Optimizer, steps: int
+) -> torch.optim.lr_scheduler.LRScheduler | None:
+    """Return what changes the rates after every step, or None."""
+    if stage.schedule == "cosine":
+        return torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    if stage.halve_at:
+        return torch.optim.lr_scheduler.MultiStepLR(optimiser, list(stage.halve_at), gamma=0.5)
+    return None
 
 
 def autocast(precision: Precision, device: torch.device) -> Callable[[], torch.autocast]:

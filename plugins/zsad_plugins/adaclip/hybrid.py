@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from zsad.errors import InputError
 from zsad.parts import BuildContext
 from zsad.prompts import DeepPrompts, Prompts
-from zsad.streams import InjectedTokens, VisionRequest, tap_requests
+from zsad.streams import Injection, VisionRequest, tap_requests
 from zsad.values import Features
 from zsad_plugins.adaclip.options import PromptOptions, TextPromptOptions, VisualPromptOptions
 
@@ -66,6 +66,8 @@ class VisualPrompts(nn.Module):
             published code does so in both towers.
     """
 
+    needs_prepass = True
+
     def __init__(self, options: VisualPromptOptions, context: BuildContext) -> None:
         super().__init__()
         blocks = options.blocks.resolve(context.depth)
@@ -77,10 +79,11 @@ class VisualPrompts(nn.Module):
         """Return the taps of the ordinary stream, in which the tokens take part."""
         return self._request
 
-    def inject(self, prepass: Features) -> InjectedTokens:
+    def inject(self, prepass: Features | None) -> Injection:
         """Return the tokens [blocks, B, length, D] for the image features of the plain pass."""
+        assert prepass is not None  # as needs_prepass says
         tokens: Tensor = self.prompts(prepass.image_feature)
-        return InjectedTokens(tokens.half().to(tokens.dtype) if self.rounded else tokens)
+        return Injection(tokens.half().to(tokens.dtype) if self.rounded else tokens)
 
 
 class TextPrompts(nn.Module):

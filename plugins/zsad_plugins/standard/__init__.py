@@ -38,6 +38,9 @@ def zsad_parts() -> Iterator[PartSpec]:
     yield PartSpec("standard.map_maximum", "post_processors", ".post_processors:MapMaximum",
                    "the image score becomes the maximum of the anomaly map",
                    requires={"anomaly_map"}, provides={"image_score"})
+    yield PartSpec("standard.map_top_mean", "post_processors", ".post_processors:MapTopMean",
+                   "the image score becomes the mean of the anomaly map's largest pixels",
+                   options=".options:TopMeanOptions", requires={"anomaly_map"}, provides={"image_score"})
     # fmt: on
 
 

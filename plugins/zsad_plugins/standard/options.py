@@ -65,6 +65,13 @@ class GaussianOptions(Options):
     """Standard deviation in pixels."""
 
 
+class TopMeanOptions(Options):
+    """Options of ``standard.map_top_mean``."""
+
+    fraction: float = Field(0.01, gt=0, le=1)
+    """Share of the pixels, the largest, whose mean is the score; rounded up to a whole pixel."""
+
+
 class DiceOptions(Options):
     """Options of the loss ``dice``."""
 

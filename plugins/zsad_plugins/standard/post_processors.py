@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import torch
@@ -12,7 +13,7 @@ from zsad.detect.smoothing import gaussian_blur
 from zsad.errors import InputError
 from zsad.parts import BuildContext
 from zsad.values import ABNORMAL, NORMAL, Features, Scores, ScoreSet
-from zsad_plugins.standard.options import FuseOptions, GaussianOptions, UpsampleOptions
+from zsad_plugins.standard.options import FuseOptions, GaussianOptions, TopMeanOptions, UpsampleOptions
 
 
 class Softmax:
@@ -98,3 +99,21 @@ class MapMaximum:
     def __call__(self, scores: Scores, features: Features) -> Scores:
         """Return the scores with the map's maximum as image score."""
         return scores.with_image_score(scores.required_map.flatten(1).amax(1), "standard.map_maximum")
+
+
+def top_mean(maps: Tensor, fraction: float) -> Tensor:
+    """Return the mean of the k largest pixels of maps [B, H, W], k = ceil(H W fraction): [B]."""
+    # The area first: in another order of the product a whole number may come out as a little more.
+    count = math.ceil((maps.shape[-2] * maps.shape[-1]) * fraction)
+    return maps.flatten(1).topk(count, dim=1).values.mean(dim=1)
+
+
+class MapTopMean:
+    """Sets the image score from the map's largest pixels."""
+
+    def __init__(self, options: TopMeanOptions, context: BuildContext) -> None:
+        self.fraction = options.fraction
+
+    def __call__(self, scores: Scores, features: Features) -> Scores:
+        """Return the scores with the mean of the map's largest pixels as image score."""
+        return scores.with_image_score(top_mean(scores.required_map, self.fraction), "standard.map_top_mean")

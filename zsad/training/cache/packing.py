@@ -16,6 +16,7 @@ from zsad.values import Features, Grid, TokenSet, Windows
 
 MASKS, ANOMALOUS, WEIGHTS, IMAGE, PREPASS = "masks", "anomalous", "weights", "image_feature", "prepass"
 TOKENS, CLASS, INCIDENCE, AUXILIARY = "tokens.", "class_token.", "incidence.", "auxiliary."
+INJECTED = "injected."
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,8 @@ def pack(
         rows[f"{TOKENS}{place}"] = kept(entry.tokens)
         if entry.class_token is not None:
             rows[f"{CLASS}{place}"] = kept(entry.class_token)
+        if entry.injected is not None:
+            rows[f"{INJECTED}{place}"] = kept(entry.injected)
         grid = entry.layout
         if isinstance(grid, Windows):
             shared[f"{INCIDENCE}{place}"], grid = grid.incidence.cpu().contiguous(), grid.grid
@@ -125,6 +128,7 @@ def unpack(
                 packed.places[place]["space"],
                 packed.places[place]["block"],
                 rows.get(f"{CLASS}{place}"),
+                rows.get(f"{INJECTED}{place}"),
             )
             for name, place in reading.named
         ),
