@@ -60,6 +60,13 @@ class TextView(Protocol):
         """Return the matrix [D, C] from the text tower's channels to the joint space, if it has one."""
 
 
+class JointView(Protocol):
+    """What a part may ask of the vision tower's end, without holding its weights."""
+
+    def __call__(self, tokens: Tensor) -> Tensor:
+        """Return tokens [..., D] of a block in the joint space, [..., C]: behind ln_post and projected."""
+
+
 @dataclass(frozen=True)
 class Sentences:
     """Embedded texts, cut behind the longest one where that changes nothing.
@@ -91,6 +98,7 @@ class BuildContext:
             ``text_features`` read :attr:`text`.
         device: Where parameters and buffers belong.
         seed: Seed of everything random in the part.
+        joint_view: The way to the joint space, or None for a tower without one; see :attr:`to_joint`.
     """
 
     vision_width: int
@@ -103,6 +111,18 @@ class BuildContext:
     text_view: TextView | None
     device: torch.device
     seed: int
+    joint_view: JointView | None = None
+
+    @property
+    def to_joint(self) -> JointView:
+        """The way from a block's tokens to the joint space, for parts that change tokens before it.
+
+        Raises:
+            ZsadError: The tower has none; the part should have required 'text', whose space it is.
+        """
+        if self.joint_view is None:
+            raise ZsadError("a part reads the joint space of a tower without one; it has to require 'text'")
+        return self.joint_view
 
     @property
     def text(self) -> TextView:

@@ -13,7 +13,8 @@ from tests.parity.goldens import AGREEMENTS, Agreement, Golden, Kit, find_kit, g
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
-        "goldens(method, requires='kit'): once per golden file of a method; 'requires' is missing without",
+        "goldens(method, requires='kit', arrays=None): once per golden file of a method (of those with an "
+        "array); 'requires' is missing without",
     )
 
 
@@ -23,7 +24,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if marker is None:
         return
     root = find_kit()
+    needed = marker.kwargs.get("arrays")
     found: tuple[Golden | None, ...] = goldens_of(root, marker.args[0]) if root else ()
+    found = tuple(golden for golden in found if golden and (needed is None or needed in golden.arrays))
     # Without a golden the test still has to report that one is missing.
     metafunc.parametrize(
         "golden", found or (None,), ids=lambda golden: golden.name if golden else "none", indirect=True

@@ -14,9 +14,12 @@ from zsad.cli.paths import path
 def convert(
     method: Annotated[str, typer.Argument(help="Method that the checkpoint belongs to.")],
     checkpoint: Annotated[
-        Path,
+        list[Path],
         typer.Argument(
-            parser=path, metavar="CHECKPOINT", help="The authors' file; only tensors are read from it."
+            parser=path,
+            metavar="CHECKPOINT...",
+            help="The authors' file, or several in the order in which the method names them; only tensors "
+            "are read.",
         ),
     ],
     out: Annotated[

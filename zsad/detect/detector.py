@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from zsad.backbones.clip import ClipBackbone, state_digest
+from zsad.backbones.joint_view import TowerJoint
 from zsad.backbones.memory import available_memory, check_memory
 from zsad.backbones.precision import full_float32
 from zsad.backbones.text import TextTower
@@ -140,6 +141,7 @@ class Detector(nn.Module):
             text_view=None if text is None else TowerText(text),
             device=self.backbone.device,
             seed=self.seed,
+            joint_view=TowerJoint(tower),
         )
 
     def _make_reading(self) -> Reading:

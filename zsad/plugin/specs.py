@@ -105,7 +105,10 @@ class RecipeSpec:
         name: Method name, for example ``"acme"``; a variant is ``"acme@fast"``.
         resource: Resource string of the YAML file, for example ``"acme_vision:recipe.yaml"``.
         converter: Import string of ``convert(state) -> dict[str, Tensor]``, or None where the method
-            has no checkpoint.
+            has no checkpoint. Where the checkpoint is several files it takes the content of each.
+        checkpoint: What the files of the checkpoint are, in the order in which they are named.
+        reader: Import string of ``read(path) -> content`` where a file is more than tensors, or None for
+            :func:`zsad.backbones.tensors.read_tensors`.
         starter: Place among the methods that newcomers are shown, from 1 on; 0 leaves it out. The last one is
             what they are pointed to.
     """
@@ -113,6 +116,8 @@ class RecipeSpec:
     name: str
     resource: ImportString
     converter: ImportString | None = None
+    checkpoint: tuple[str, ...] = ("checkpoint",)
+    reader: ImportString | None = None
     starter: int = 0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from zsad.backbones.card import TrainedOn
@@ -18,14 +18,18 @@ from zsad.weights.loading import save_weights
 
 
 def convert_checkpoint(
-    host: Host, method: str, source: Path, target: Path, trained_on: tuple[str, ...] | None = None
+    host: Host,
+    method: str,
+    source: Path | Sequence[Path],
+    target: Path,
+    trained_on: tuple[str, ...] | None = None,
 ) -> WeightsCard:
     """Convert an authors' checkpoint to safetensors with a card.
 
     Args:
         host: Plugin host.
         method: Method that the checkpoint belongs to.
-        source: The authors' file.
+        source: The authors' file, or files in the order of the method's ``checkpoint``.
         target: File to write.
         trained_on: Names of the datasets it was learned on, or None where that is not known.
 
@@ -38,11 +42,22 @@ def convert_checkpoint(
         raise InputError(f"method '{method}' has no checkpoint to convert: it learns nothing")
     if target.suffix != ".safetensors":
         raise InputError(f"the output {target} has to end in .safetensors")
-    checkpoint = read_tensors(source)
+    sources = [source] if isinstance(source, Path) else list(source)
+    if len(sources) != len(spec.checkpoint):
+        raise InputError(
+            f"the checkpoint of '{method}' is {len(spec.checkpoint)} file"
+            f"{'s' * (len(spec.checkpoint) > 1)} ({', '.join(spec.checkpoint)}, in this order), and "
+            f"{len(sources)} {'was' if len(sources) == 1 else 'were'} given"
+        )
+    read = read_tensors if spec.reader is None else load_object(spec.reader)
+    contents = [read(path) for path in sources]
     try:
-        tensors = load_object(spec.converter)(checkpoint)
+        tensors = load_object(spec.converter)(*contents)
     except InputError as error:
-        raise InputError(f"{source} is not a checkpoint of {method}: {error}") from error
+        names = " and ".join(map(str, sources))
+        raise InputError(
+            f"{names} {'is' if len(sources) == 1 else 'are'} not a checkpoint of {method}: {error}"
+        ) from error
     recipe = load_recipe(host, method)
     parts = _parts_of(host, recipe, tensors)
     official = recipe.official
@@ -59,7 +74,7 @@ def convert_checkpoint(
         text_activation=official.text.activation if official else None,
         origin="authors",
         trained_on=None if trained_on is None else tuple(TrainedOn(dataset=name) for name in trained_on),
-        source=f"{source.name} sha256:{file_sha256(source)}",
+        source=", ".join(f"{path.name} sha256:{file_sha256(path)}" for path in sources),
     )
     save_weights(target, tensors, card)
     return card
