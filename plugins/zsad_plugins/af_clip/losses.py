@@ -75,14 +75,14 @@ def alignment(step: Step, options: None) -> Tensor:
     cells = grid_mask(step, (grid.height, grid.width)).flatten(1)
     sign = (cells == 1).float() - (cells == 0).float()
     pairs = sign[:, :, None] * sign[:, None]
-    mixed, equal = pairs < 0, pairs > 0
+    mixed, equal = (pairs < 0).float(), (pairs > 0).float()
     if not mixed.any():
         return step.mask.new_zeros(())
+    contrast = mixed / mixed.sum() - equal / equal.sum()
     found = []
     for entry in sets:
         unit = F.normalize(entry.tokens.float(), dim=-1)
-        cosines = unit @ unit.transpose(1, 2)
-        found.append((cosines[mixed].mean() - cosines[equal].mean()).clamp(min=0))
+        found.append((unit @ unit.transpose(1, 2) * contrast).sum().clamp(min=0))
     return torch.stack(found).mean()
 
 
