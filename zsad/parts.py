@@ -220,6 +220,33 @@ Kept = TypeVar("Kept")
 
 
 @runtime_checkable
+class LabelledMemory(Protocol[Kept]):
+    """A learnable part that is filled by one pass over annotated images, where others descend gradients.
+
+    What it remembers are its buffers, with a first axis of any length; a weights file holds them.
+    """
+
+    def remember(self, features: Features, masks: Tensor, anomalous: Tensor) -> Kept:
+        """Return what has to be kept of a batch.
+
+        Args:
+            features: Behind the feature adapter.
+            masks: [B, S, S] bool at the image size.
+            anomalous: [B] bool.
+        """
+
+    def fill(self, kept: Sequence[Kept]) -> None:
+        """Replace the memory by what was kept of all batches, in their order.
+
+        Raises:
+            InputError: There is nothing to remember of one of the states.
+        """
+
+    def make_room(self, lengths: Mapping[str, int]) -> None:
+        """Give the buffers of these names other lengths; their values follow."""
+
+
+@runtime_checkable
 class TwoPhaseScorer(Protocol[Kept]):
     """A scorer that sees a whole scope (a class) before it answers. It keeps no state of its own."""
 

@@ -90,3 +90,20 @@ def authors_module() -> Iterator[type[nn.Module]]:
                 del sys.modules[name]
             else:
                 sys.modules[name] = module
+
+
+def mrad_maps(clip: Mapping[str, Array], seed: int, gain: float = 4.0) -> dict[str, State]:
+    """Return MRAD's linear maps, the content of its checkpoint of the fine-tuned method."""
+    space, found = "mrad/", {}
+    width, joint = clip["visual.proj"].shape
+    for name, layers, inputs in (
+        ("image_proj", ("mlp1", "mlp2"), joint),
+        ("patch_proj", ("fc.0", "fc.1"), width),
+    ):
+        state: State = {}
+        for layer in layers:
+            weight, bias = f"{layer}.weight", f"{layer}.bias"
+            state[weight] = draw(f"{space}{name}.{weight}", (joint, inputs), seed, gain * inputs**-0.5)
+            state[bias] = draw(f"{space}{name}.{bias}", (joint,), seed, 0.05)
+        found[name] = state
+    return found
