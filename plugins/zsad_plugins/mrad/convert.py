@@ -1,4 +1,4 @@
-"""Import the authors' files: two memories, ``{"keys", "values"}``, and the linear maps where there are any."""
+"""Import the authors' files: two memories, ``{"keys", "values"}``, and linear maps where there are any."""
 
 from __future__ import annotations
 
