@@ -33,8 +33,8 @@ class Pairs(nn.Module):
         entries = features.patch_sets
         if len(entries) != len(self.segmentation):
             raise InputError(
-                f"there are {len(self.segmentation)} pairs of vectors, one per tap, but the attention refiner "
-                f"reads {len(entries)} token sets; choose one that reads each tap once"
+                f"there are {len(self.segmentation)} pairs of vectors, one per tap, but the attention "
+                f"refiner reads {len(entries)} token sets; choose one that reads each tap once"
             )
         sets = tuple(
             ScoreSet(entry.name, entry.grid.to_maps(self.logits(entry.tokens, pair)), "logits")

@@ -192,6 +192,14 @@ def test_the_command_takes_both_files_in_order(
     assert "holds more than tensors and is not loaded" in capsys.readouterr().err
 
 
+def test_a_method_says_which_files_its_checkpoint_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("methods", "info", "af-clip") == 0
+    assert "zsad convert af-clip PROMPT.pth ADAPTOR.pth OUT.safetensors" in capsys.readouterr().out
+    assert run("methods", "info", "mrad@ft") == 0
+    told = capsys.readouterr().out
+    assert "zsad convert mrad@ft LINEAR_MAPS.pth IMAGE_MEMORY.pth PATCH_MEMORY.pth OUT.safetensors" in told
+
+
 def run(*words: str) -> int:
     try:
         main(list(words))
