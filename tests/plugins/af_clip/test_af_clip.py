@@ -140,6 +140,11 @@ def test_wrong_choices_are_refused(load: Load, override: str, said: str) -> None
         load(override)
 
 
+def test_a_backbone_without_text_is_refused(textless_backbone) -> None:
+    with pytest.raises(InputError, match="requires 'text', which neither the backbone"):
+        load_detector("af-clip", backbone=textless_backbone, untrained=True, image_size=80)
+
+
 # The checkpoint
 
 

@@ -74,6 +74,15 @@ def test_a_filled_memory_tells_the_squares_apart_and_loads_back(load, squares, t
     assert fresh.setting == "auxiliary-trained / inductive / zero-shot"
 
 
+def test_a_memory_needs_no_text_tower(load, textless_backbone, squares, tmp_path) -> None:
+    found = []
+    for backbone in ({}, {"backbone": textless_backbone}):
+        detector = load(**backbone)
+        list(run_of(detector, squares, tmp_path / str(len(found))).epochs())
+        found.append(detector.predict([squares.images[0].image]).anomaly_map)
+    assert torch.equal(*found)
+
+
 def test_the_batch_size_changes_nothing(load, squares) -> None:
     found = []
     for size in (1, 3, 8):

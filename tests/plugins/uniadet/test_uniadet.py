@@ -90,6 +90,11 @@ def test_both_tasks_have_pairs_of_their_own(load: Load, samples: list[Sample]) -
     assert not torch.equal(after["uniadet.pairs"].image_score, stages["uniadet.pairs"].image_score)
 
 
+def test_it_runs_without_a_text_tower(load: Load, textless_backbone, samples: list[Sample]) -> None:
+    alone, beside = load(backbone=textless_backbone).predict(samples), load().predict(samples)
+    assert torch.equal(alone.anomaly_map, beside.anomaly_map) and torch.equal(alone.score, beside.score)
+
+
 def test_it_needs_no_text_and_reads_raw_tokens_of_their_own_width(load: Load, samples: list[Sample]) -> None:
     detector = load("readout.stage=ln_post")
     assert detector.text_side is None and not detector.uses_noun
