@@ -61,6 +61,13 @@ class TextView(Protocol):
         """Return the matrix [D, C] from the text tower's channels to the joint space, if it has one."""
 
 
+class JointView(Protocol):
+    """What a part may ask of the vision tower's end, without holding its weights."""
+
+    def __call__(self, tokens: Tensor) -> Tensor:
+        """Return tokens [..., D] of a block in the joint space, [..., C]: behind ln_post and projected."""
+
+
 @dataclass(frozen=True)
 class Sentences:
     """Embedded texts, cut behind the longest one where that changes nothing.
@@ -95,6 +102,7 @@ class BuildContext:
         seed: Seed of everything random in the part.
         ln_post: A copy of the norm behind the last block, for parts that go on from it; each copies it once
             more. None where nobody says.
+        joint_view: The way to the joint space, or None for a tower without one; see :attr:`to_joint`.
     """
 
     vision_width: int
@@ -109,6 +117,18 @@ class BuildContext:
     device: torch.device
     seed: int
     ln_post: nn.Module | None = None
+    joint_view: JointView | None = None
+
+    @property
+    def to_joint(self) -> JointView:
+        """The way from a block's tokens to the joint space, for parts that change tokens before it.
+
+        Raises:
+            ZsadError: The tower has none; the part should have required 'text', whose space it is.
+        """
+        if self.joint_view is None:
+            raise ZsadError("a part reads the joint space of a tower without one; it has to require 'text'")
+        return self.joint_view
 
     @property
     def text(self) -> TextView:
@@ -221,6 +241,33 @@ class PostProcessor(Protocol):
 
 Kept = TypeVar("Kept")
 """What a two-phase part keeps of a batch."""
+
+
+@runtime_checkable
+class LabelledMemory(Protocol[Kept]):
+    """A learnable part that is filled by one pass over annotated images, where others descend gradients.
+
+    What it remembers are its buffers, with a first axis of any length; a weights file holds them.
+    """
+
+    def remember(self, features: Features, masks: Tensor, anomalous: Tensor) -> Kept:
+        """Return what has to be kept of a batch.
+
+        Args:
+            features: Behind the feature adapter.
+            masks: [B, S, S] bool at the image size.
+            anomalous: [B] bool.
+        """
+
+    def fill(self, kept: Sequence[Kept]) -> None:
+        """Replace the memory by what was kept of all batches, in their order.
+
+        Raises:
+            InputError: There is nothing to remember of one of the states.
+        """
+
+    def make_room(self, lengths: Mapping[str, int]) -> None:
+        """Give the buffers of these names other lengths; their values follow."""
 
 
 @runtime_checkable

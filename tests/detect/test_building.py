@@ -196,3 +196,5 @@ def test_a_backbone_without_text_has_no_view_of_it() -> None:
     )  # fmt: skip
     with pytest.raises(ZsadError, match=r"reads the text side of a backbone without one; .* require 'text'"):
         _ = context.text
+    with pytest.raises(ZsadError, match=r"reads the joint space of a tower without one; .* require 'text'"):
+        _ = context.to_joint

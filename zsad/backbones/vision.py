@@ -288,6 +288,10 @@ class VisionTower(nn.Module):
         normed: Tensor = self.ln_post(state)
         return normed if stage == "ln_post" else self._to_joint(normed)
 
+    def to_joint(self, tokens: Tensor) -> Tensor:
+        """Return raw tokens [..., D] in the joint space, [..., C], in the precision that they came in."""
+        return self._read(tokens.to(self.dtype), "joint").to(tokens.dtype)
+
     def _to_joint(self, tokens: Tensor) -> Tensor:
         """Take tokens [B, T, D] or [B, D] to the joint space."""
         if self.pool is not None:

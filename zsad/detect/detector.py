@@ -13,11 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from zsad.backbones.clip import ClipBackbone, state_digest
+from zsad.backbones.joint_view import TowerJoint
 from zsad.backbones.memory import available_memory, check_memory
 from zsad.backbones.opaque import Tower
 from zsad.backbones.precision import full_float32
 from zsad.backbones.text import TextTower
 from zsad.backbones.text_view import TowerText
+from zsad.backbones.vision import VisionTower
 from zsad.data.images import read_image
 from zsad.data.nouns import noun_of
 from zsad.data.preprocess import input_tensor
@@ -143,6 +145,7 @@ class Detector(nn.Module):
             device=self.backbone.device,
             seed=self.seed,
             ln_post=copy.deepcopy(tower.ln_post),
+            joint_view=TowerJoint(tower) if isinstance(tower, VisionTower) else None,
         )
 
     def _make_reading(self) -> Reading:
