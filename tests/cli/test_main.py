@@ -120,6 +120,10 @@ def test_every_command_of_the_table_exists(run, name):
         (["plugins", "--frob"], "error: No such option: --frob (see 'zsad plugins list --help')"),
         (["plugins", "info"], "error: Missing argument 'name' (see 'zsad plugins info --help')"),
         (["plugins", "info", "qqq"], "error: unknown plugin 'qqq'"),
+        (
+            ["bench", "metrics", "--seed", "1", "--seed=2"],
+            "error: --seed is given 2 times; only one can count",
+        ),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_2(run, argv, line):

@@ -152,6 +152,8 @@ def predict(
             ("path", "score", "decision", "overlay") if save_overlays else ("path", "score", "decision"),
             optional=("overlay",),
         )
+    if not done and len(failed) == 1:
+        raise InputError(failed[0]["error"])
     if not done:
         raise InputError(f"none of the {len(found.images)} images could be read")
     if failed:
@@ -193,7 +195,8 @@ def _run(
     try:
         for entry in progress(answers, len(paths) - len(done), "images"):
             if isinstance(entry, FailedImage):
-                print_message(f"error: {entry.error}")
+                if len(paths) > 1:  # else it is what the command ends with
+                    print_message(f"error: {entry.error}")
                 failed.append({"path": str(entry.path), "error": entry.error})
                 journal.add(failed[-1])
             else:

@@ -91,9 +91,7 @@ def open_dataset(text: str, host: Host) -> Dataset:
     try:
         claim = host.datasets.get(request.layout)
     except InputError as error:
-        layouts = ", ".join(sorted(host.datasets.names()))
-        choices = "" if request.layout in host.datasets else f"; layouts are {layouts}"
-        raise InputError(f"dataset '{text}': {error}{choices}") from None
+        raise InputError(f"dataset '{text}': {error}") from None
     dataset = _read(claim, request)
     if request.name is not None:
         dataset = replace(dataset, name=request.name)
