@@ -150,7 +150,7 @@ def test_files_in_the_place_of_folders_and_folders_in_the_place_of_files(tmp_pat
 def test_a_file_in_the_place_of_a_folder_is_wrong_input(tmp_path):
     (tmp_path / "file").touch()
     for folder in (tmp_path / "file", tmp_path / "file" / "deeper" / "still"):
-        with pytest.raises(InputError, match=f"cannot write in folder '{folder}': a .* file"):
+        with pytest.raises(InputError, match=f"cannot write in folder '{folder}': a .*file"):
             check_writable(folder)
     check_writable(tmp_path / "new" / "folder")
     assert os.listdir(tmp_path / "new" / "folder") == []

@@ -319,7 +319,7 @@ OTHERS: tuple[tuple[str, str] | tuple[str, str, int], ...] = (
     ("eval --method winclip --data samples --out {root}/o --out {root}/p", "--out is given 2 times"),
     ("bench methods --method winclip --device cpu --device cpu", "--device is given 2 times"),
     ("predict {photo_png} --method winclip --set post_processors+=standard.gaussian "
-     "--set post_processors+=standard.gaussian --out {root}/o", "it is given twice"),
+     "--set post_processors+=standard.gaussian --out {root}/o", "is given twice"),
     ("predict {photo_png} --method winclip --backbone ViT-B-32@ --out {root}/o",
      "'ViT-B-32@' names no file after '@'; write ViT-B-32@/path/to/file"),
     ("eval --method winclip --data manifest={empty_csv} --out {root}/o", r"empty\.csv' has no first line"),

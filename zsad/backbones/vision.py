@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from zsad.backbones.attention_pool import AttentionPool
 from zsad.backbones.block import Block, BlockRun
+from zsad.backbones.frozen import Frozen
 from zsad.backbones.position import resize_position_embedding
 from zsad.backbones.precision import full_float32
 from zsad.errors import InputError
@@ -90,6 +91,7 @@ class VisionTower(nn.Module):
         self.native_grid = weights.native_grid
         self.patch_size = weights.patch_size
         self.counts: Counter[str] = Counter()
+        self._frozen = Frozen()
 
     @property
     def device(self) -> torch.device:
@@ -155,7 +157,9 @@ class VisionTower(nn.Module):
         Raises:
             InputError: A token set is read at a block that the tower has not, a window does not fit, or
                 something is read of a class token that the tower has not.
+            ZsadError: A term changed weights of the tower, in this pass or before.
         """
+        self._frozen.check()
         self.counts["passes"] += 1
         # One by one: convolutions of large batches round differently than those of small ones.
         pixels = torch.split(images.to(self.position_embedding.dtype), 1)
@@ -276,7 +280,8 @@ class VisionTower(nn.Module):
 
     def _term(self, state: BlockRun, term: Term) -> Tensor:
         self.counts["terms"] += 1
-        return term(state)
+        with self._frozen.kept(state.block, term):
+            return term(state)
 
     def _read(self, state: Tensor, stage: Stage) -> Tensor:
         """Take a raw state [B, T, D] to a stage."""

@@ -196,7 +196,9 @@ def _check_pair(former: Setting, later: Setting) -> None:
     """Refuse a setting that says what a former one has said, or that would undo it without a word."""
     again = (former.path, former.operator, former.value) == (later.path, later.operator, later.value)
     if later.operator != "=" and again:
-        raise InputError(f"--set {later.text}: it is given twice; leave one of them out")
+        raise InputError(
+            f"--set {later.text} is given twice; leave one out, or set the whole list: {later.path}=[NAME, NAME]"
+        )
     if later.operator == "=" and former.holds(later.path):
         raise InputError(f"--set {later.text}: --set {former.text} has set it already; leave one of them out")
     if later.operator == "=" and (former.path == later.path or former.path.startswith(f"{later.path}.")):
