@@ -11,6 +11,7 @@ import pytest
 
 from tests.evaluation.drawing import draw
 from zsad.data.spec import open_dataset
+from zsad.evaluation.markdown import write_markdown
 from zsad.evaluation.store import ResultStore
 from zsad.evaluation.summary import summary_rows, telling, write_summary
 
@@ -104,6 +105,10 @@ def test_other_options_are_rows_of_their_own(evaluate, detector, dataset) -> Non
     for told in ("image size 80, resolution image-size", "image size 64, resolution native"):
         assert page.count(told) == 3
     assert len({row.group for row in rows}) == 3
+    header = write_markdown(run.folder).read_text().splitlines()[2]
+    assert header.startswith("| image AP |")  # and no table of dashes for what was not measured
+    labels = [f"image size {row.image_size}, resolution {row.resolution}" for row in rows if row.is_mean]
+    assert header == f"| image AP | {' | '.join(f'clip-baseline ({label})' for label in labels)} |"
 
 
 def test_rows_that_differ_in_precision_say_so(evaluate, detector, dataset) -> None:

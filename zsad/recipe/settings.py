@@ -197,7 +197,8 @@ def _check_pair(former: Setting, later: Setting) -> None:
     again = (former.path, former.operator, former.value) == (later.path, later.operator, later.value)
     if later.operator != "=" and again:
         raise InputError(
-            f"--set {later.text} is given twice; leave one out, or set the whole list: {later.path}=[NAME, NAME]"
+            f"--set {later.text} is given twice; leave one out, or set the whole list, "
+            f"{later.path}=[NAME, NAME]"
         )
     if later.operator == "=" and former.holds(later.path):
         raise InputError(f"--set {later.text}: --set {former.text} has set it already; leave one of them out")
