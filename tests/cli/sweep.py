@@ -312,18 +312,9 @@ OTHERS: tuple[tuple[str, str] | tuple[str, str, int], ...] = (
     ("demo --nope", "No such option"), ("quickstart --out ''", "it is empty"),
     ("quickstart --nope", "No such option"),
     ("quickstart --out {photo_png}", r"photo\.png"),
-    ("predict {photo_png} --method winclip --method musc --out {root}/o", "--method is given 2 times"),
-    ("predict {photo_png} --method winclip --image-size 64 --image-size=96 --out {root}/o",
-     "--image-size is given 2 times"),
-    ("predict {photo_png} --method winclip --overlay --no-overlay --out {root}/o", "--no-overlay is given"),
-    ("eval --method winclip --data samples --out {root}/o --out {root}/p", "--out is given 2 times"),
-    ("bench methods --method winclip --device cpu --device cpu", "--device is given 2 times"),
-    ("predict {photo_png} --method winclip --set post_processors+=standard.gaussian "
-     "--set post_processors+=standard.gaussian --out {root}/o", "is given twice"),
     ("predict {photo_png} --method winclip --backbone ViT-B-32@ --out {root}/o",
      "'ViT-B-32@' names no file after '@'; write ViT-B-32@/path/to/file"),
     ("eval --method winclip --data manifest={empty_csv} --out {root}/o", r"empty\.csv' has no first line"),
-    ("--log-file {root}/a --log-file {root}/b methods", "--log-file is given 2 times"),
 )  # fmt: skip
 
 

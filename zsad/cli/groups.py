@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
+from zsad.cli.notices import present
 from zsad.errors import InputError, ZsadError, nearest
 from zsad.plugin.host import get_host
 from zsad.plugin.imports import cause, load_object
@@ -19,28 +20,32 @@ Command_ = TypeVar("Command_", bound=Callable[..., Any])
 
 
 class _Once:
-    """Refuses an option given twice, where only one of its values could count."""
+    """Says which value counts where an option is given more often than it is read."""
 
     def parse_args(self: Any, ctx: Context, args: list[str]) -> list[str]:
         """Read the arguments."""
         if not ctx.resilient_parsing:
-            _, _, order = self.make_parser(ctx).parse_args(args=list(args))
-            for parameter in dict.fromkeys(order):
-                if isinstance(parameter, TyperOption) and order.count(parameter) > 1 and _single(parameter):
-                    named = " or ".join((*parameter.opts, *parameter.secondary_opts))
-                    raise InputError(f"{named} is given {order.count(parameter)} times; only one can count")
+            values, _, order = self.make_parser(ctx).parse_args(args=list(args))
+            for option in dict.fromkeys(order):
+                # As everywhere on command lines, a script's own words can be followed by others that win.
+                if isinstance(option, TyperOption) and order.count(option) > 1 and _single(option):
+                    named = " or ".join((*option.opts, *option.secondary_opts))
+                    last = "" if option.is_flag else f", {values[option.name]},"
+                    present().say(
+                        f"warning: {named} is given {order.count(option)} times; the last one{last} counts"
+                    )
         read: list[str] = super().parse_args(ctx, args)  # type: ignore[misc]
         return read
 
 
 def _single(option: TyperOption) -> bool:
-    """Return whether the last value of an option would hide the others."""
+    """Return whether the last value of an option hides the others."""
     said_alike = option.is_flag and not option.secondary_opts
     return not (option.multiple or option.count or said_alike)
 
 
 class OnceCommand(_Once, TyperCommand):
-    """A command that refuses an option given twice, where only one of its values could count."""
+    """A command that says which value counts where an option is given more often than it is read."""
 
 
 class LazyCommand(TyperCommand):
@@ -139,7 +144,7 @@ class ListGroup(TyperGroup):
 
 
 class CommandGroup(typer.Typer):
-    """An app whose commands refuse an option given twice."""
+    """An app of :class:`OnceCommand`."""
 
     def command(self, name: str) -> Callable[[Command_], Command_]:  # type: ignore[override]
         """Return the decorator that adds a function as a command."""

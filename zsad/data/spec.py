@@ -91,7 +91,9 @@ def open_dataset(text: str, host: Host) -> Dataset:
     try:
         claim = host.datasets.get(request.layout)
     except InputError as error:
-        raise InputError(f"dataset '{text}': {error}") from None
+        layouts = ", ".join(sorted(host.datasets.names()))
+        listed = request.layout in host.datasets or "(there are: " in str(error)
+        raise InputError(f"dataset '{text}': {error}{'' if listed else f'; layouts are {layouts}'}") from None
     dataset = _read(claim, request)
     if request.name is not None:
         dataset = replace(dataset, name=request.name)

@@ -56,8 +56,8 @@ class SummaryRow(Record):
     recipe_hash: str | None
     n_normal: int
     n_anomalous: int
-    dtype: str | None
-    resolution: str | None
+    dtype: str | None = None
+    resolution: str | None = None
     metrics: dict[str, float | None]
 
     @property
@@ -75,7 +75,7 @@ class SummaryRow(Record):
         """Return the row as ``--json`` has it: what it is, the standard metrics, others, the rest."""
         columns = self.plain()
         metrics: dict[str, float | None] = columns.pop("metrics")
-        rest = {name: columns.pop(name) for name in TOLD_APART}
+        rest = {name: value for name in TOLD_APART if (value := columns.pop(name)) is not None}
         return columns | dict.fromkeys(STANDARD_METRICS) | metrics | rest
 
 
