@@ -8,12 +8,19 @@ from zsad.detect.regions import Mask, bands
 
 
 def contours(mask: Mask) -> Mask:
-    """Return the inner edge of a mask, two pixels wide; the border of the image is no edge.
+    """Return the inner edge of a mask, two pixels wide.
+
+    The border of the image is no edge, unless the mask is the whole image: without one, that would look as if
+    it was empty.
 
     Args:
         mask: [H, W].
     """
     edge = np.empty_like(mask)
+    if mask.all():
+        edge[:] = True
+        edge[2:-2, 2:-2] = False
+        return edge
     for rows in bands(len(mask)):
         top = max(rows.start - 2, 0)  # two rows more on both sides are all that an edge depends on
         edge[rows] = _edge(mask[top : rows.stop + 2])[rows.start - top : rows.stop - top]

@@ -39,6 +39,7 @@ def zsad_parts():
     yield PartSpec("acme.learns", "scorer", "acme_parts:answers", "S.", learnable=True,
                    provides={"scores:logits", "image_score"})
     yield PartSpec("acme.worried", "attention_refiner", "acme_parts:worried", "R.")
+    yield PartSpec("acme.missing", "attention_refiner", "acme_parts:missing", "R.")
 """
 
 PARTS = """
@@ -94,6 +95,9 @@ class Waits:
 
 def answers(options, context):
     return lambda features, conditioning: None
+
+def missing(options, context):
+    return {}["missing"]
 
 def worried(options, context):
     raise InputError(f"depth {context.depth} is too deep")
@@ -198,3 +202,8 @@ def test_a_backbone_without_text_has_no_view_of_it() -> None:
         _ = context.text
     with pytest.raises(ZsadError, match=r"reads the joint space of a tower without one; .* require 'text'"):
         _ = context.to_joint
+
+
+def test_a_factory_that_raises_names_the_part(load: Callable[..., Detector]) -> None:
+    with pytest.raises(ZsadError, match=r"^part 'acme.missing' cannot be built: KeyError: 'missing'$"):
+        load("attention_refiner=acme.missing", "clip-baseline")

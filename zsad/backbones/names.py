@@ -124,6 +124,8 @@ def _with_source(text: str, arch: str, tag: str, source: str) -> BackboneName:
         if int(seed) >= 2**63:
             raise InputError(f"backbone '{text}': the seed after 'random:' has to be below 2^63")
         return BackboneName(text, arch, seed=int(seed))
+    if not source.strip():
+        raise InputError(f"backbone '{text}' names no file after '@'; write {text.rstrip()}/path/to/file")
     file = Path(source).expanduser()
     if not file.is_file():
         raise InputError(f"backbone '{text}': there is no weights file {file}")

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from zsad.backbones.block import Block, BlockRun
+from zsad.backbones.frozen import Frozen
 from zsad.backbones.injection import check_edits, with_entering, with_replaced
 from zsad.backbones.position import resize_position_embedding
 from zsad.backbones.precision import full_float32
@@ -52,6 +53,7 @@ class VisionTower(nn.Module):
         self.native_grid = weights.native_grid
         self.patch_size = weights.patch_size
         self.counts: Counter[str] = Counter()
+        self._frozen = Frozen()
 
     @property
     def device(self) -> torch.device:
@@ -131,7 +133,9 @@ class VisionTower(nn.Module):
         Raises:
             InputError: A token set is read, or a block edited, that the tower has not, a window does not fit,
                 or something needs a class token that the tower has not.
+            ZsadError: A term changed weights of the tower, in this pass or before.
         """
+        self._frozen.check()
         injection = injection or Injection()
         self.counts["passes"] += 1
         # One by one: convolutions of large batches round differently than those of small ones.
@@ -279,7 +283,8 @@ class VisionTower(nn.Module):
 
     def _term(self, state: BlockRun, term: Term) -> Tensor:
         self.counts["terms"] += 1
-        return term(state)
+        with self._frozen.kept(state.block, term):
+            return term(state)
 
     def _read(self, state: Tensor, stage: Stage) -> Tensor:
         """Take a raw state [B, T, D] to a stage."""

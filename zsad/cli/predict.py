@@ -182,6 +182,8 @@ def predict(
             ("path", "score", "decision", "overlay") if save_overlays else ("path", "score", "decision"),
             optional=("overlay",),
         )
+    if not done and len(failed) == 1:
+        raise InputError(failed[0]["error"])
     if not done:
         raise InputError(f"none of the {len(found.images)} images could be read")
     if failed:

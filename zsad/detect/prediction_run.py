@@ -98,7 +98,8 @@ def predict_into(
     try:
         for entry in watch(files.written(results), len(paths) - len(done)):
             if isinstance(entry, FailedImage):
-                say(f"error: {entry.error}")
+                if len(paths) > 1:  # else it is what the command ends with
+                    say(f"error: {entry.error}")
                 failed.append({"path": str(entry.path), "error": entry.error})
                 journal.add(failed[-1])
             else:

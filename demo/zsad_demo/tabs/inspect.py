@@ -24,6 +24,7 @@ from zsad_demo.inspection import (
     thresholded,
     write_files,
 )
+from zsad_demo.tabs.downloads import save_as
 from zsad_demo.tabs.inputs import bring_into_view, image_input, noun_input, size_input, word_inputs
 from zsad_demo.uploads import Upload
 from zsad_demo.words import Words, parse_image_size, parse_noun, parse_threshold
@@ -157,6 +158,9 @@ class InspectTab:
                 with gr.Accordion("Everything behind the numbers", open=False):
                     facts = gr.JSON(label="Result")
                     region_facts_json = gr.JSON(label="Threshold")
+        save_as(pair, "original", "overlay")
+        save_as(anomaly_map, "anomaly-map")
+        save_as(mask, "mask")
         redrawn = [pair, mask, regions, region_facts_json]
         bring_into_view(run, "inspect-answer")
         inspected = run.click(
