@@ -33,8 +33,10 @@ def load_file(plan: TimmPlan, path: Path) -> tuple[nn.Module, TimmPlan]:
     empty = plan.empty()
     side = _image_size_of(state, empty)
     if side is not None and side != plan.image_size:
-        plan = plan.at(side)
-        empty = plan.empty()
+        try:
+            plan, empty = plan.at(side), plan.at(side).empty()
+        except TypeError:  # a model that is of one size; what does not fit is said below
+            pass
     expected = empty.state_dict()
     for key in sorted(set(expected) & set(state)):
         if state[key].shape != expected[key].shape and key != "pos_embed":
@@ -93,7 +95,7 @@ def translated(
         AssertionError,
     ) as error:
         raise InputError(
-            f"{source} does not hold the weights of {name}: timm cannot read its names"
+            f"{source} does not hold the weights of {name}: timm cannot bring it into that model's form"
         ) from error
     found.pop("mask_token", None)  # read in training alone
     return found
