@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +34,8 @@ def load_file(plan: TimmPlan, path: Path) -> tuple[nn.Module, TimmPlan]:
     empty = plan.empty()
     side = _image_size_of(state, empty)
     if side is not None and side != plan.image_size:
-        try:
+        with suppress(TypeError):  # from models of one size; what does not fit them is said below
             plan, empty = plan.at(side), plan.at(side).empty()
-        except TypeError:  # a model that is of one size; what does not fit is said below
-            pass
     expected = empty.state_dict()
     for key in sorted(set(expected) & set(state)):
         if state[key].shape != expected[key].shape and key != "pos_embed":

@@ -27,7 +27,7 @@ from zsad.metrics.metric import Metric
 from zsad.plugin.host import Host
 from zsad.plugin.imports import load_object
 
-PACKAGES = ("zsad", "torch", "open_clip_torch", "transformers", "peft", "numpy", "scipy", "pillow")
+PACKAGES = ("zsad", "torch", "open_clip_torch", "timm", "transformers", "peft", "numpy", "scipy", "pillow")
 
 
 @dataclass(frozen=True)
