@@ -18,6 +18,8 @@ from zsad.backbones.vision import VisionTower
 from zsad.errors import InputError
 from zsad.streams import InjectedTokens, SelfAttention, Stream, TokenRequest, VisionRequest, WindowRequest
 from zsad.values import Grid
+from zsad.weights.adapter.lora import adapt_backbone, adapter_parameters
+from zsad.weights.adapter.options import LoraOptions
 
 SMALL = {
     "vit_small_patch14_dinov2": 70,
@@ -306,6 +308,19 @@ def test_half_precision_runs_and_is_close(name: str) -> None:
     )
     assert mine.dtype == torch.bfloat16
     assert F.cosine_similarity(mine.float(), theirs, dim=-1).min() > 0.99
+
+
+@torch.enable_grad()
+def test_an_adapter_learns_in_the_blocks() -> None:
+    name = "vit_small_patch14_reg4_dinov2"
+    plain = backbone_over(drawn(name, img_size=70, depth=2), name, 70)
+    adapted = adapt_backbone(plain, LoraOptions(target="vision"))
+    request = VisionRequest((TokenRequest("t", 2, stage="ln_post"),))
+    (mine,), (before,) = (each.vision_tower()(images_of(70, 70), [request]) for each in (adapted, plain))
+    assert torch.equal(mine.token_sets[0].tokens, before.token_sets[0].tokens)
+    mine.token_sets[0].tokens.square().sum().backward()
+    learned = {key: value.grad for key, value in adapter_parameters(adapted).items() if "lora_B" in key}
+    assert len(learned) >= 4 and all(grad is not None and grad.abs().max() > 0 for grad in learned.values())
 
 
 def test_weights_are_shared_where_nothing_is_folded() -> None:
