@@ -179,9 +179,17 @@ class OpaqueTower(nn.Module):
         return self._weights.shapes_at(self.native_image_size).levels
 
     def check_image_size(self, size: int) -> None:
-        """Raise InputError unless the model takes a square of ``size`` pixels."""
-        if size != self.native_image_size:
-            check_side(size, self.patch_size)
+        """Raise InputError unless the model takes a square of ``size`` pixels, a whole number of patches."""
+        native, patch = self.native_image_size, self.patch_size
+        if size != native and size % patch:
+            try:
+                self._weights.shapes_at(max(patch, size - size % patch))
+            except InputError as error:  # then sizes nearby are no help
+                name = self._weights.name
+                raise InputError(
+                    f"{name} takes no image of {size} x {size} pixels; use --image-size {native}"
+                ) from error
+            check_side(size, patch)
         self._weights.shapes_at(size)
 
     def levels(self, side: int) -> tuple[tuple[int, int], ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,8 @@ def load_file(plan: TimmPlan, path: Path) -> tuple[nn.Module, TimmPlan]:
     empty = plan.empty()
     side = _image_size_of(state, empty)
     if side is not None and side != plan.image_size:
-        plan = plan.at(side)
-        empty = plan.empty()
+        with suppress(TypeError):  # from models of one size; what does not fit them is said below
+            plan, empty = plan.at(side), plan.at(side).empty()
     expected = empty.state_dict()
     for key in sorted(set(expected) & set(state)):
         if state[key].shape != expected[key].shape and key != "pos_embed":
@@ -93,7 +94,7 @@ def translated(
         AssertionError,
     ) as error:
         raise InputError(
-            f"{source} does not hold the weights of {name}: timm cannot read its names"
+            f"{source} does not hold the weights of {name}: timm cannot bring it into that model's form"
         ) from error
     found.pop("mask_token", None)  # read in training alone
     return found

@@ -28,7 +28,7 @@ from zsad.metrics.states import Level
 from zsad.plugin.host import Host
 from zsad.plugin.imports import cause, load_object
 
-PACKAGES = ("zsad", "torch", "open_clip_torch", "transformers", "peft", "numpy", "scipy", "pillow")
+PACKAGES = ("zsad", "torch", "open_clip_torch", "timm", "transformers", "peft", "numpy", "scipy", "pillow")
 
 
 @dataclass(frozen=True)

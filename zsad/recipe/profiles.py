@@ -18,8 +18,8 @@ Activation = Literal["quick_gelu", "gelu", "gelu_tanh", "swiglu", "own"]
 opaque tower computes, which nothing outside can change."""
 
 PositionResize = Literal["bilinear", "bicubic", "bicubic_antialias", "bicubic_offset", "own"]
-"""``bicubic_offset`` samples as if the grid were 0.1 larger, as torch.hub's DINOv2 without registers does;
-for ``own`` see :data:`Activation`."""
+"""``bicubic_offset`` samples as if the grid were 0.1 larger than it is, see
+:func:`zsad.backbones.position.resize_position_embedding`; for ``own`` see :data:`Activation`."""
 
 
 class TowerProfile(BaseModel):
