@@ -18,9 +18,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from zsad.prompts import Prompts
-    from zsad.provisional import Provisional
     from zsad.streams import Injection, VisionRequest
-    from zsad.values import Conditioning, Features, Sample, Scores, Stage
+    from zsad.values import Conditioning, Features, Provisional, Sample, Scores, Stage
 
 
 class TextView(Protocol):

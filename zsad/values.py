@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from zsad.provisional import Provisional
-
 NORMAL, ABNORMAL = 0, 1
 """Index of the two states wherever text features or score channels hold a pair."""
 
@@ -123,18 +121,6 @@ class TokenSet:
         class_token = None if self.class_token is None else function(self.class_token)
         injected = None if self.injected is None else function(self.injected)
         return replace(self, tokens=function(self.tokens), class_token=class_token, injected=injected)
-
-    @property
-    def required_injected(self) -> Tensor:
-        """The injected tokens' states [B, n, D], for parts that require ``injected_tokens``.
-
-        Raises:
-            InputError: None take part in what is read here.
-        """
-        if self.injected is None:
-            said = "choose an attention_refiner that injects some, and a feature_adapter that hands them on"
-            raise InputError(f"token set '{self.name}' holds no injected tokens; {said}")
-        return self.injected
 
     @property
     def grid(self) -> Grid:
@@ -360,6 +346,17 @@ class Scores:
             None if self.image_score is None else self.image_score[index],
             self.trace,
         )
+
+
+class Provisional(NamedTuple):
+    """What the unedited prompts of a class give, for a conditioner that asks for it."""
+
+    conditioning: Conditioning
+    scores: Scores
+
+    def select(self, places: Sequence[int]) -> Provisional:
+        """Return what belongs to the images at ``places`` of the batch."""
+        return Provisional(self.conditioning.select(places), self.scores.select(places))
 
 
 def join_scores(batches: Sequence[Scores]) -> Scores:

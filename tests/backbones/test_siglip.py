@@ -296,3 +296,9 @@ def test_the_real_architecture() -> None:
     assert backbone.capabilities == {"streams", "text"} and backbone.mean == (0.5, 0.5, 0.5)
     assert (tower.depth, tower.width, tower.embed_dim, tower.native_image_size) == (12, 768, 768, 224)
     assert backbone.native_text_profile is not None and backbone.native_text_profile.context_length == 64
+
+
+def test_tokens_cannot_enter_where_there_is_no_class_token(tower: VisionTower, images: Tensor) -> None:
+    injection = Injection(torch.zeros(1, 1, 2, 48), as_class=True)
+    with pytest.raises(InputError, match="no class token whose place injected tokens could take"):
+        tower(images, [VisionRequest()], injection=injection)

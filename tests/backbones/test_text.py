@@ -16,7 +16,7 @@ from zsad.backbones.names import BackboneName
 from zsad.backbones.open_clip_loading import from_open_clip
 from zsad.backbones.text import TextTower
 from zsad.errors import InputError
-from zsad.prompts import DeepPrompts
+from zsad.prompts import DeepPrompts, TextEdits
 
 CONFIG = Path(__file__).parents[1] / "assets" / "tiny-clip.json"
 CLOSE = {"atol": 1e-5, "rtol": 1e-5}
@@ -135,3 +135,30 @@ def test_sequences_of_a_batch_have_deep_prompts_of_their_own(
     for image in range(4):
         expected = by_hand(tower, x[image], end, {3: deep[image, 0]})
         torch.testing.assert_close(mine[image], expected, **CLOSE)
+
+
+def test_layers_within_the_tower_feed_on_and_stand_in_for_the_projection(tower: TextTower) -> None:
+    generator = torch.Generator().manual_seed(3)
+    turn, last = (torch.randn(64, 64, generator=generator) / 8 for _ in range(2))
+    out = torch.randn(5, 64, generator=generator)
+    ids = tower.tokenize(TEXTS)
+    x, end = tower.embed(ids), tower.end_positions(ids)
+    blocks = {1: lambda x: x @ turn, 3: lambda x: x + torch.tanh(x @ last)}
+    found = tower(x, end, edits=TextEdits(blocks, lambda x: x @ out.T))
+    for row, place, feature in zip(x, end.tolist(), found, strict=True):
+        y = (row[: place + 1] + tower.position_embedding[: place + 1])[None]
+        for number, block in enumerate(tower.blocks, 1):
+            y = block(y, causal=True)
+            y = blocks[number](y) if number in blocks else y
+        torch.testing.assert_close(feature, tower.ln_final(y[0, -1]) @ out.T, **CLOSE)
+    projected = tower(x, end, edits=TextEdits(blocks))
+    assert projected.shape == (3, tower.projection.shape[1])
+    assert (projected - tower(x, end)).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("number", [0, 4])
+def test_a_text_block_that_there_is_not_cannot_be_edited(tower: TextTower, number: int) -> None:
+    ids = tower.tokenize(TEXTS)
+    edits = TextEdits({number: lambda x: x})
+    with pytest.raises(InputError, match=f"text block {number} is edited, but this tower has 3 blocks"):
+        tower(tower.embed(ids), tower.end_positions(ids), edits=edits)

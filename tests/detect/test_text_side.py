@@ -12,7 +12,7 @@ from zsad.backbones.clip import ClipBackbone
 from zsad.backbones.text import TextTower
 from zsad.detect.text_side import TextSide, reduce_prompts
 from zsad.prompts import DeepPrompts, Prompts, Reduction
-from zsad.values import Features
+from zsad.values import Conditioning, Features, Provisional, Scores, ScoreSet
 
 CLOSE = {"atol": 1e-5, "rtol": 1e-5}
 STATE = torch.tensor([0, 0, 1, 1, 1])
@@ -184,3 +184,75 @@ def test_a_conditioner_may_add_prompts_and_deep_tokens(tower: TextTower) -> None
             row = ids[[number % 2]]
             alone = tower(tower.embed(row), tower.end_positions(row), DeepPrompts((deep[image, number],)))
             torch.testing.assert_close(found.raw[image, number], alone[0], **CLOSE)
+
+
+@dataclass
+class Asked:
+    """A scorer that notes what it is asked: the anomaly of a place is its image's cosine with each state."""
+
+    seen: list[Conditioning] = field(default_factory=list)
+
+    def __call__(self, features: Features, conditioning: Conditioning) -> Scores:
+        self.seen.append(conditioning)
+        image = F.normalize(features.image_feature, dim=-1)
+        logits = (conditioning.text_features @ image[..., None])[..., None]
+        return Scores((ScoreSet("one", logits, "logits"),)).with_image_score(logits[:, 1, 0, 0], "asked")
+
+
+class Second:
+    """Shifts the prompts by what the first look found."""
+
+    def condition(
+        self, prompts: Prompts, features: Features, provisional: Provisional
+    ) -> tuple[Prompts, Mapping[str, Tensor]]:
+        shift = provisional.scores.sets[0].values[:, 1, 0, 0]
+        embeddings = prompts.embeddings.clone()
+        embeddings[:, :, 1, ::2] += shift[:, None, None]  # of all channels, the norms would take it off
+        return replace(prompts, embeddings=embeddings), {"shift": shift}
+
+
+def test_a_conditioner_may_ask_for_provisional_scores(tower: TextTower) -> None:
+    words, scorer = Words(tower), Asked()
+    side = TextSide(tower, words, Second(), scorer)
+    features = features_of("gear", "tile", "gear")
+    found = side(features)
+    # Per class: the unedited prompts once, and the edited ones; the scorer saw the unedited.
+    assert (words.asked, side.encodings, len(scorer.seen)) == (["gear", "gear", "tile", "tile"], 4, 2)
+    plain = TextSide(tower, Words(tower), None)(features)
+    first = found.provisional
+    assert first is not None and first.conditioning.raw is not None
+    torch.testing.assert_close(first.conditioning.text_features, plain.text_features)
+    expected = (plain.text_features @ F.normalize(features.image_feature, dim=-1)[..., None])[..., 0]
+    torch.testing.assert_close(first.scores.sets[0].values[..., 0, 0], expected)
+    torch.testing.assert_close(found.intermediates["shift"], expected[:, 1])
+    assert (found.text_features - plain.text_features).abs().amax((1, 2)).min() > 1e-3
+    # Again: what is constant is kept.
+    side(features)
+    assert side.encodings == 6
+
+
+def test_provisional_scores_follow_their_images(tower: TextTower) -> None:
+    side = TextSide(tower, Words(tower), Second(), Asked())
+    features = features_of("gear", "metal nut", "gear", "tile")
+    mixed = side(features)
+    assert mixed.raw is None and mixed.provisional is not None
+    assert mixed.provisional.conditioning.raw is None
+    for place in range(4):
+        alone = side(features.select([place]))
+        chosen = mixed.select([place])
+        assert alone.provisional is not None and chosen.provisional is not None
+        for one, other in (
+            (alone.text_features, chosen.text_features),
+            (alone.provisional.conditioning.text_features, chosen.provisional.conditioning.text_features),
+            (alone.provisional.scores.sets[0].values, chosen.provisional.scores.sets[0].values),
+            (alone.provisional.scores.image_score, chosen.provisional.scores.image_score),
+        ):
+            torch.testing.assert_close(one, other, **CLOSE)
+
+
+def test_provisional_scores_of_what_learns_carry_gradients(tower: TextTower) -> None:
+    side = TextSide(tower, LearnedWords(tower), Second(), Asked())
+    with torch.enable_grad():
+        found = side(features_of("gear", "gear"))
+    assert found.provisional is not None and found.provisional.scores.sets[0].values.requires_grad
+    assert found.provisional.conditioning.text_features.requires_grad

@@ -17,8 +17,8 @@ from tests.parity.steps import Taken, assert_step_agrees, take_step
 from zsad.detect.detector import Detector
 from zsad.plugin.host import get_host
 from zsad.weights.checkpoints import convert_checkpoint
-from zsad_plugins.aaclip.losses import maps
-from zsad_plugins.aaclip.options import MapLossOptions
+from zsad_plugins.aa_clip.losses import maps
+from zsad_plugins.aa_clip.options import MapLossOptions
 
 pytestmark = pytest.mark.parity
 
@@ -78,7 +78,7 @@ def test_every_array_agrees(kit: Kit, golden: Golden, tmp_path: Path) -> None:
     ids = [official_order(learner.text.tokenize(one)[:, :32], templates) for one in sentences]
     count = len(sentences[0])
     prompts = conditioning.raw[0]
-    before, own = stages["standard.fuse"].map, stages["aaclip.dot"].image_score
+    before, own = stages["standard.fuse"].map, stages["aa-clip.dot"].image_score
     assert before is not None and own is not None
     mine = {
         "prompt_token_ids_normal": ids[0],
@@ -89,8 +89,8 @@ def test_every_array_agrees(kit: Kit, golden: Golden, tmp_path: Path) -> None:
         "tap_tokens_sub": torch.stack([entry.tokens[:, ::16, ::2] for entry in raw[0].token_sets], 1),
         "seg_features_sub": torch.stack([entry.tokens[:, ::12, ::2] for entry in adapted.token_sets], 1),
         "det_feature": adapted.image_feature,
-        "grid_scores": torch.cat([entry.values for entry in stages["aaclip.difference"].sets], 1),
-        "grid_scores_blurred": torch.cat([entry.values for entry in stages["aaclip.grid_blur"].sets], 1),
+        "grid_scores": torch.cat([entry.values for entry in stages["aa-clip.difference"].sets], 1),
+        "grid_scores_blurred": torch.cat([entry.values for entry in stages["aa-clip.grid_blur"].sets], 1),
         "pixel_map_sub": before[:, ::2, ::2],
         "pixel_map_max": before.amax((1, 2)),
         "pixel_map_mean": before.mean((1, 2)),
@@ -135,13 +135,13 @@ def test_a_step_of_the_first_stage_agrees(kit: Kit, golden: Golden, tmp_path: Pa
     taps = golden.meta["features_list"]
     published = [
         "training.parts.attention_refiner.options.attention=vv_over_batch",
-        "training.losses.aaclip-maps.options.taps=last",
+        "training.losses.aa-clip-maps.options.taps=last",
     ]
     detector = load(kit, golden, tmp_path, "aa-clip", published)
     taken = take_step(detector, kit, golden, class_names=golden.meta["class_words"])
     losses = {
         **tap_losses(taken, taps),
-        "orthogonal": taken.losses["aaclip-orthogonal"] / 0.1,
+        "orthogonal": taken.losses["aa-clip-orthogonal"] / 0.1,
         "loss_total": sum(taken.losses.values()),
     }
     blocks = golden.meta["text_adapt_until"]
@@ -156,7 +156,7 @@ def test_a_step_of_the_second_stage_agrees(kit: Kit, golden: Golden, tmp_path: P
     taken = take_step(detector, kit, golden, stage=1, class_names=golden.meta["class_words"])
     losses = {
         **tap_losses(taken, golden.meta["features_list"]),
-        "loss_cross_entropy": taken.losses["aaclip-image"],
+        "loss_cross_entropy": taken.losses["aa-clip-image"],
         "loss_total": sum(taken.losses.values()),
     }
     gradients = {official_name(name, 0): gradient for name, gradient in taken.gradients.items()}

@@ -17,6 +17,7 @@ from zsad.detect.detector import Detector
 from zsad.plugin.host import get_host
 from zsad.values import ABNORMAL, NORMAL
 from zsad.weights.checkpoints import convert_checkpoint
+from zsad_plugins.visualad.contrast import state_tokens
 
 pytestmark = pytest.mark.parity
 
@@ -59,7 +60,7 @@ def test_every_array_agrees(kit: Kit, golden: Golden, tmp_path: Path) -> None:
             sequences.append(adapter.norm(torch.cat([*leading, entry.tokens], 1)))
     final, raw = prediction.anomaly_map, stages["standard.fuse"].map
     assert raw is not None
-    enhanced = torch.stack([F.normalize(entry.required_injected, dim=-1) for entry in adapted.token_sets], 1)
+    enhanced = torch.stack([F.normalize(state_tokens(entry), dim=-1) for entry in adapted.token_sets], 1)
     mine = {
         "anomaly_features": sequences[-1][:, 0],
         "normal_features": sequences[-1][:, 1],

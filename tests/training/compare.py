@@ -29,6 +29,7 @@ def assert_same_features(a: Features, b: Features) -> None:
             assert own.layout == other.layout
         assert same(own.tokens, other.tokens.contiguous()), own.name
         assert same(own.class_token, other.class_token), own.name
+        assert same(own.injected, other.injected), own.name
     assert same(a.image_feature, b.image_feature)
     assert same(a.prepass, b.prepass)
     assert a.auxiliary.keys() == b.auxiliary.keys()

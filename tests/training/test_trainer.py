@@ -21,7 +21,7 @@ from zsad.detect.detector import Detector
 from zsad.errors import InputError, ZsadError
 from zsad.plugin.host import get_host
 from zsad.recipe.training import Training
-from zsad.training.learner import learned_parameters, learned_state, seen, weights_card
+from zsad.training.learner import check_rates, learned_parameters, learned_state, seen, weights_card
 from zsad.training.losses import cross_entropy, dice, focal
 from zsad.training.processes import Processes
 from zsad.training.trainer import Epoch, Trainer
@@ -454,3 +454,35 @@ def test_an_adapter_learns_and_its_buffers_are_saved(load, frozen, tmp_path, dat
     assert cards["feature_adapter"].method == "clip-baseline"
     image = np.full((64, 64, 3), 90, np.uint8)
     torch.testing.assert_close(fresh.predict([image]).score, detector.predict([image]).score, rtol=0, atol=0)
+
+
+def test_gradients_are_cut_at_their_norm(load, frozen) -> None:
+    plain, cut = load("anomalyclip"), load("anomalyclip")
+    plan = Training(epochs=1, batch_size=8, clip_norms={"prompt_learner.context": 1e-4})
+    norms = []
+    for detector, stage in ((plain, plan.model_copy(update={"clip_norms": {}})), (cut, plan)):
+        trainer = training(detector, frozen, stage)
+        list(trainer.epochs())
+        gradients = {name: value.grad for name, value in trainer.parameters.items()}
+        norms.append({name: float(gradient.norm()) for name, gradient in gradients.items()})
+    assert norms[0]["prompt_learner.context"] > 2e-4
+    assert norms[1]["prompt_learner.context"] == pytest.approx(1e-4, rel=1e-4)
+    assert norms[1]["prompt_learner.deep"] == pytest.approx(norms[0]["prompt_learner.deep"])
+
+
+def test_a_bound_that_fits_no_parameter_is_refused(load) -> None:
+    with pytest.raises(InputError, match=r"training\.clip_norms: no parameter of 'anomalyclip' fits 'scorer"):
+        check_rates(load("anomalyclip"), Training(clip_norms={"scorer.*": 1}))
+
+
+def test_a_rate_is_halved_after_its_steps(load, frozen) -> None:
+    trainer = training(
+        load("anomalyclip"), frozen, Training(epochs=3, batch_size=4, learning_rate=0.08, halve_at=(2, 5))
+    )
+    rates = [trainer._optimiser.param_groups[0]["lr"] for _ in trainer.epochs()]
+    assert rates == pytest.approx([0.04, 0.04, 0.02])  # two steps an epoch
+
+
+def test_halving_goes_with_a_constant_rate() -> None:
+    with pytest.raises(ValueError, match="'halve_at' goes with a constant schedule"):
+        Training(halve_at=(5,), schedule="cosine")

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from zsad.backbones.text import TextTower
 from zsad.parts import PromptConditioner, PromptLearner, ProvisionalConditioner, Scorer
 from zsad.prompts import Prompts, Reduction
-from zsad.provisional import Provisional
 from zsad.values import (
     ABNORMAL,
     NORMAL,
     Conditioning,
     Features,
+    Provisional,
     join_scores,
     places_by_name,
 )

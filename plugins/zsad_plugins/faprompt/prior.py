@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from zsad.errors import InputError
 from zsad.parts import BuildContext
 from zsad.prompts import Prompts
-from zsad.provisional import Provisional
-from zsad.values import ABNORMAL, NORMAL, Features
+from zsad.values import ABNORMAL, NORMAL, Features, Provisional
 from zsad_plugins.aprilgan.heads import PreciseLinear
 from zsad_plugins.faprompt.options import PriorOptions
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from zsad.errors import InputError
 from zsad.parts import BuildContext
 from zsad.values import Features, TokenSet
+from zsad_plugins.visualad.contrast import state_tokens
 from zsad_plugins.visualad.layers import CrossAttention, PatchMlp, PreciseNorm
 from zsad_plugins.visualad.options import AlignmentOptions
 
@@ -67,7 +68,7 @@ class Alignment(nn.Module):
                 f"visualad.alignment has layers for {len(self.mlp)} taps, but the attention refiner reads "
                 f"{len(features.token_sets)} token sets; choose one that reads each tap once"
             )
-        tokens = self.norm(features.token_sets[-1].required_injected)
+        tokens = self.norm(state_tokens(features.token_sets[-1]))
         pairs = zip(features.token_sets, self.attention, self.mlp, strict=True)
         return replace(features, token_sets=tuple(self._aligned(tokens, *pair) for pair in pairs))
 

@@ -5,8 +5,23 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
+from zsad.errors import InputError
 from zsad.parts import BuildContext
 from zsad.values import ABNORMAL, NORMAL, Conditioning, Features, Scores, ScoreSet, TokenSet
+
+
+def state_tokens(entry: TokenSet) -> Tensor:
+    """Return the states of the injected tokens, [B, 2, D], the normal one first.
+
+    Raises:
+        InputError: The set holds none.
+    """
+    if entry.injected is None:
+        raise InputError(
+            f"token set '{entry.name}' holds no injected tokens; choose an attention_refiner that injects "
+            "some, and a feature_adapter that hands them on"
+        )
+    return entry.injected
 
 
 def contrast(entry: TokenSet) -> Tensor:
@@ -15,7 +30,7 @@ def contrast(entry: TokenSet) -> Tensor:
     Raises:
         InputError: The set holds no injected tokens.
     """
-    tokens = F.normalize(entry.required_injected, dim=-1)
+    tokens = F.normalize(state_tokens(entry), dim=-1)
     cosines = F.normalize(entry.tokens, dim=-1) @ tokens.transpose(1, 2)
     return cosines[..., ABNORMAL] - cosines[..., NORMAL]
 

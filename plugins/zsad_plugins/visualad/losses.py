@@ -11,6 +11,7 @@ from zsad.training.losses import dice, focal
 from zsad.training.step import Step
 from zsad.values import ABNORMAL, NORMAL
 from zsad_plugins.standard.post_processors import top_mean
+from zsad_plugins.visualad.contrast import state_tokens
 from zsad_plugins.visualad.options import HingeOptions, ImageLossOptions
 
 
@@ -57,6 +58,6 @@ def contrast(step: Step, options: HingeOptions) -> Tensor:
     Raises:
         InputError: There are none.
     """
-    tokens = F.normalize(step.adapted.token_sets[-1].required_injected, dim=-1)
+    tokens = F.normalize(state_tokens(step.adapted.token_sets[-1]), dim=-1)
     cosine = (tokens[:, ABNORMAL] * tokens[:, NORMAL]).sum(-1)
     return (cosine + options.margin).clamp(min=0)

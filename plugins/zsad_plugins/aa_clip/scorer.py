@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from zsad.parts import BuildContext
 from zsad.values import ABNORMAL, Conditioning, Features, Scores, ScoreSet
-from zsad_plugins.aaclip.options import ScorerOptions
+from zsad_plugins.aa_clip.options import ScorerOptions
 
 
 class DotScorer:
@@ -25,4 +25,4 @@ class DotScorer:
             for entry in features.token_sets
         )
         score = ((features.image_feature * text[:, ABNORMAL]).sum(-1) + 1) / 2
-        return Scores(sets).with_image_score(score, "aaclip.dot: image feature")
+        return Scores(sets).with_image_score(score, "aa-clip.dot: image feature")

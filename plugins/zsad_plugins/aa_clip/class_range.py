@@ -10,7 +10,7 @@ from torch import Tensor
 
 from zsad.parts import BuildContext
 from zsad.values import Features, Scores, join_scores
-from zsad_plugins.aaclip.options import RangeOptions
+from zsad_plugins.aa_clip.options import RangeOptions
 
 
 def scaled(values: Tensor) -> Tensor:
@@ -42,4 +42,4 @@ class ClassRange:
         scores = join_scores(scope)
         maps = scaled(scores.required_map)
         score = self.share * maps.flatten(1).amax(1) + (1 - self.share) * scaled(scores.required_image_score)
-        return replace(scores, map=maps).with_image_score(score, "aaclip.class_range")
+        return replace(scores, map=maps).with_image_score(score, "aa-clip.class_range")

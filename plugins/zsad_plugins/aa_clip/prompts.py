@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from zsad.parts import BuildContext
 from zsad.prompts import Prompts, TextEdits
-from zsad_plugins.aaclip.options import PromptOptions
-from zsad_plugins.aaclip.residual import ResidualAdapter, xavier_linear
+from zsad_plugins.aa_clip.options import PromptOptions
+from zsad_plugins.aa_clip.residual import ResidualAdapter, xavier_linear
 from zsad_plugins.standard.templates import TemplatePrompts
 
 

@@ -14,26 +14,26 @@ zsad_api = 1
 def zsad_parts() -> Iterator[PartSpec]:
     """Yield adapters of both towers, heads, scorer and the way to map and image score."""
     # fmt: off
-    yield PartSpec("aaclip.blocks", "attention_refiner", ".blocks:AdaptedBlocks",
+    yield PartSpec("aa-clip.blocks", "attention_refiner", ".blocks:AdaptedBlocks",
                    "a residual adapter behind each of the first vision blocks, whose output feeds on",
                    options=".options:BlockOptions", learnable=True, batch_dependent="over_batch")
-    yield PartSpec("aaclip.heads", "feature_adapter", ".heads:Heads",
+    yield PartSpec("aa-clip.heads", "feature_adapter", ".heads:Heads",
                    "a learned projection per tap, and one whose mean over the patches is the image feature",
                    options=".options:HeadOptions", requires={"tokens:ln_post"}, provides={"tokens:joint"},
                    learnable=True)
-    yield PartSpec("aaclip.prompts", "prompt_learner", ".prompts:AdaptedPrompts",
+    yield PartSpec("aa-clip.prompts", "prompt_learner", ".prompts:AdaptedPrompts",
                    "fixed sentences through a text tower with residual adapters and a projection of its own",
                    options=".options:PromptOptions", learnable=True)
-    yield PartSpec("aaclip.dot", "scorer", ".scorer:DotScorer",
+    yield PartSpec("aa-clip.dot", "scorer", ".scorer:DotScorer",
                    "scaled dot products of tokens with both states, and of the image feature with one",
                    options=".options:ScorerOptions", requires={"tokens:joint", "text_features"},
                    provides={"scores:logits", "image_score"})
-    yield PartSpec("aaclip.difference", "post_processors", ".maps:Difference",
+    yield PartSpec("aa-clip.difference", "post_processors", ".maps:Difference",
                    "(abnormal + 1 - normal) / 2 of the logits as they are, without softmax",
                    requires={"scores:logits"}, provides={"scores:anomaly"})
-    yield PartSpec("aaclip.grid_blur", "post_processors", ".maps:GridBlur",
+    yield PartSpec("aa-clip.grid_blur", "post_processors", ".maps:GridBlur",
                    "a small Gaussian on every score set's own grid", options=".options:BlurOptions")
-    yield PartSpec("aaclip.class_range", "post_processors", ".class_range:ClassRange",
+    yield PartSpec("aa-clip.class_range", "post_processors", ".class_range:ClassRange",
                    "maps and image scores scaled to 0..1 over all images of a class, and mixed",
                    options=".options:RangeOptions", requires={"anomaly_map", "image_score"},
                    two_phase=True, transductive=True)
@@ -44,11 +44,11 @@ def zsad_parts() -> Iterator[PartSpec]:
 def zsad_losses() -> Iterator[LossSpec]:
     """Yield the losses of both stages."""
     # fmt: off
-    yield LossSpec("aaclip-maps", ".losses:maps", "focal and dice loss of all taps' maps, or of the last",
+    yield LossSpec("aa-clip-maps", ".losses:maps", "focal and dice loss of all taps' maps, or of the last",
                    options=".options:MapLossOptions")
-    yield LossSpec("aaclip-orthogonal", ".losses:orthogonal",
+    yield LossSpec("aa-clip-orthogonal", ".losses:orthogonal",
                    "the squared cosine of the two states' text features", masks=False)
-    yield LossSpec("aaclip-image", ".losses:image",
+    yield LossSpec("aa-clip-image", ".losses:image",
                    "cross entropy of the image feature's dot products, without a temperature", masks=False)
     # fmt: on
 

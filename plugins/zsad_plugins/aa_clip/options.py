@@ -12,7 +12,7 @@ from zsad_plugins.standard.options import TemplatesOptions
 
 
 class BlockOptions(Options):
-    """Options of ``aaclip.blocks``."""
+    """Options of ``aa-clip.blocks``."""
 
     blocks: DepthValue = Depth(fraction="1/4", at={24: 6})
     """How many vision blocks, from the first on, have an adapter."""
@@ -32,7 +32,7 @@ class BlockOptions(Options):
 
 
 class HeadOptions(Options):
-    """Options of ``aaclip.heads``."""
+    """Options of ``aa-clip.heads``."""
 
     project: bool = True
     """Project by the heads; or, while the text side learns, hand on joint tokens with the image feature of
@@ -40,7 +40,7 @@ class HeadOptions(Options):
 
 
 class PromptOptions(TemplatesOptions):
-    """Options of ``aaclip.prompts``; the words are those of ``standard.templates``."""
+    """Options of ``aa-clip.prompts``; the words are those of ``standard.templates``."""
 
     words: str = "zsad_prompts:aaclip.yaml"
     """Resource with ``normal`` and ``abnormal`` states and ``templates``; ``{}`` marks the object."""
@@ -51,14 +51,14 @@ class PromptOptions(TemplatesOptions):
 
 
 class ScorerOptions(Options):
-    """Options of ``aaclip.dot``."""
+    """Options of ``aa-clip.dot``."""
 
     temperature: float = Field(0.01, gt=0)
     """Divisor of the tokens' dot products."""
 
 
 class BlurOptions(Options):
-    """Options of ``aaclip.grid_blur``."""
+    """Options of ``aa-clip.grid_blur``."""
 
     size: int = Field(7, ge=1)
     """Side of the kernel in patches, odd."""
@@ -74,14 +74,14 @@ class BlurOptions(Options):
 
 
 class RangeOptions(Options):
-    """Options of ``aaclip.class_range``."""
+    """Options of ``aa-clip.class_range``."""
 
     share: float = Field(0.5, ge=0, le=1)
     """Share of the map's maximum in the image score; the rest is the score that there was before."""
 
 
 class MapLossOptions(Options):
-    """Options of the loss ``aaclip-maps``."""
+    """Options of the loss ``aa-clip-maps``."""
 
     taps: Literal["all", "last"] = "all"
     """The sum over the taps, or the last one alone, as in the published first stage, whose loop overwrites

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from zsad.parts import BuildContext
 from zsad.streams import BlockEdit, BlockState, Injection, VisionRequest, tap_requests
 from zsad.values import Features
-from zsad_plugins.aaclip.options import BlockOptions
-from zsad_plugins.aaclip.residual import ResidualAdapter
+from zsad_plugins.aa_clip.options import BlockOptions
+from zsad_plugins.aa_clip.residual import ResidualAdapter
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from torch import Tensor
 from zsad.errors import InputError
 from zsad.parts import BuildContext
 from zsad.values import ABNORMAL, NORMAL, Features, Scores, ScoreSet
-from zsad_plugins.aaclip.options import BlurOptions
+from zsad_plugins.aa_clip.options import BlurOptions
 
 
 class Difference:
@@ -59,7 +59,7 @@ class GridBlur:
         reach = len(self.kernel) // 2
         if reach >= min(maps.shape[-2:]):
             raise InputError(
-                f"aaclip.grid_blur has a kernel of {len(self.kernel)} patches, too large for a grid of "
+                f"aa-clip.grid_blur has a kernel of {len(self.kernel)} patches, too large for a grid of "
                 f"{maps.shape[-2]} x {maps.shape[-1]}; use a larger --image-size"
             )
         kernel = self.kernel.to(maps)

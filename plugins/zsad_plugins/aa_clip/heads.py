@@ -10,8 +10,8 @@ from torch import nn
 from zsad.errors import InputError
 from zsad.parts import BuildContext
 from zsad.values import Features
-from zsad_plugins.aaclip.options import HeadOptions
-from zsad_plugins.aaclip.residual import xavier_linear
+from zsad_plugins.aa_clip.options import HeadOptions
+from zsad_plugins.aa_clip.residual import xavier_linear
 
 
 class Heads(nn.Module):
@@ -64,7 +64,7 @@ def _guided(features: Features) -> Features:
     """Return joint patches norm(F) + norm(g), g the image feature of the plain pass, not normalised again."""
     if features.prepass is None:
         raise InputError(
-            "aaclip.heads without projection adds the image feature of a plain pass, and the attention "
+            "aa-clip.heads without projection adds the image feature of a plain pass, and the attention "
             "refiner asks for none; set attention_refiner.attention to vv, or feature_adapter.project to true"
         )
     image = F.normalize(features.prepass, dim=-1)[:, None]

@@ -8,7 +8,7 @@ from torch import Tensor
 from zsad.training.losses import dice, focal
 from zsad.training.step import Step
 from zsad.values import ABNORMAL, NORMAL
-from zsad_plugins.aaclip.options import MapLossOptions
+from zsad_plugins.aa_clip.options import MapLossOptions
 
 
 def maps(step: Step, options: MapLossOptions) -> Tensor:
