@@ -10,6 +10,7 @@ from zsad.cli.groups import list_group
 from zsad.cli.output import JsonOption, print_fields, print_json, print_table
 from zsad.errors import ZsadError
 from zsad.plugin.host import Host, get_host
+from zsad.plugin.specs import RecipeSpec
 from zsad.recipe.recipes import Recipe, for_backbone, load_recipe, recipe_dict, validate_recipe
 from zsad.recipe.resolved import resolved_part
 
@@ -79,7 +80,7 @@ def info(
             "code": f"{code.repository} ({code.licence})" if code else None,
             "published on": recipe.official.architectures if recipe.official else None,
             "image size": recipe.official.image_size if recipe.official else None,
-            "checkpoints": f"zsad convert {name} CHECKPOINT.pth OUT.safetensors"
+            "checkpoints": f"zsad convert {name} {_files(claim.spec)} OUT.safetensors"
             if claim.spec.converter
             else None,
         }
@@ -89,6 +90,10 @@ def info(
         changed = validate_recipe(for_backbone(recipe_dict(host, name), pattern), name)
         print(f"\non backbone {pattern}: fidelity {changed.fidelity}")
         _print_parts(host, changed)
+
+
+def _files(spec: RecipeSpec) -> str:
+    return " ".join(f"{what.upper().replace(' ', '_')}.pth" for what in spec.checkpoint)
 
 
 def _print_parts(host: Host, recipe: Recipe) -> None:
