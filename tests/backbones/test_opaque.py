@@ -17,7 +17,7 @@ from zsad.backbones.loading import load_backbone
 from zsad.backbones.memory import needed_memory
 from zsad.backbones.opaque import OpaqueTower
 from zsad.errors import InputError
-from zsad.streams import InjectedTokens, SelfAttention, Stream, TokenRequest, VisionRequest, WindowRequest
+from zsad.streams import Injection, SelfAttention, Stream, TokenRequest, VisionRequest, WindowRequest
 from zsad.values import Grid, Sample
 from zsad.weights.adapter.lora import adapt_backbone
 from zsad.weights.adapter.options import LoraOptions
@@ -126,7 +126,7 @@ def test_what_it_has_not_is_named(convnext: ClipBackbone) -> None:
         with pytest.raises(InputError, match=f"timm:convnext_atto.*{said}" if "levels" not in said else said):
             tower(images, [request])
     with pytest.raises(InputError, match=r"capability 'streams': it takes no injected tokens"):
-        tower(images, [VisionRequest()], injected=InjectedTokens(torch.zeros(1, 1, 1, 320)))
+        tower(images, [VisionRequest()], injection=Injection(torch.zeros(1, 1, 1, 320)))
     assert convnext.capabilities == frozenset()
 
 

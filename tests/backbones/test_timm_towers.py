@@ -16,7 +16,7 @@ from zsad.backbones.block import BlockRun
 from zsad.backbones.timm_weights import is_open
 from zsad.backbones.vision import VisionTower
 from zsad.errors import InputError
-from zsad.streams import InjectedTokens, SelfAttention, Stream, TokenRequest, VisionRequest, WindowRequest
+from zsad.streams import Injection, SelfAttention, Stream, TokenRequest, VisionRequest, WindowRequest
 from zsad.values import Grid
 from zsad.weights.adapter.lora import adapt_backbone, adapter_parameters
 from zsad.weights.adapter.options import LoraOptions
@@ -209,8 +209,8 @@ def test_injected_tokens_take_part_and_are_not_read(name: str) -> None:
     images = images_of(SMALL[name], SMALL[name])
     tokens = torch.randn(1, 1, 3, tower.width, generator=torch.Generator().manual_seed(2))
     (plain,), (changed,) = (
-        tower(images, [taps(tower, stage="raw")], injected=injected)
-        for injected in (None, InjectedTokens(tokens))
+        tower(images, [taps(tower, stage="raw")], injection=injection)
+        for injection in (None, Injection(tokens))
     )
     for before, after in zip(plain.token_sets, changed.token_sets, strict=True):
         assert before.tokens.shape == after.tokens.shape
