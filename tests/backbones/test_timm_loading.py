@@ -21,6 +21,7 @@ from zsad.backbones.clip import ClipBackbone
 from zsad.backbones.dinov2_loading import dinov2_from_official_state
 from zsad.backbones.loading import load_backbone
 from zsad.backbones.names import BackboneName, parse_backbone
+from zsad.backbones.timm_models import without_weights
 from zsad.backbones.timm_training import trained_on
 from zsad.backbones.vision import VisionTower
 from zsad.errors import InputError, ZsadWarning
@@ -264,3 +265,20 @@ def test_methods_with_text_name_what_is_missing(method: str, need: str) -> None:
         InputError, match=rf"\(prompt_learner\) requires '{need}', which neither the backbone"
     ):
         load_detector(method, backbone=backbone, image_size=168, untrained=True)
+
+
+def test_a_model_that_reads_values_is_built_with_weights_and_leaves_the_seed_alone() -> None:
+    def reading() -> torch.nn.Module:
+        return torch.nn.Linear(int(torch.full((1,), 3.0).item()), 2)
+
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    assert next(without_weights(reading).parameters()).device.type == "cpu"
+    assert next(without_weights(lambda: torch.nn.Linear(3, 2)).parameters()).device.type == "meta"
+    assert torch.equal(before, torch.get_rng_state())
+    with pytest.raises(RuntimeError, match="of its own"):
+        without_weights(failing)
+
+
+def failing() -> torch.nn.Module:
+    raise RuntimeError("a fault of its own")

@@ -98,13 +98,13 @@ def dinov2_from_official_state(
     from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
 
     from zsad.backbones.timm_files import check_state, translated
+    from zsad.backbones.timm_models import without_weights
     from zsad.backbones.timm_weights import open_weights
 
     card = card or BackboneCard("DINOv2", "not stated")
     options = _shape(state, card.name)
     options |= {"num_heads": heads or options["embed_dim"] // 64, "norm_layer": _norm(epsilon)}
-    with torch.device("meta"):
-        model = VisionTransformer(**options).eval()
+    model = without_weights(partial(VisionTransformer, **options)).eval()
     # A float64 tower's sums and factors are no float32 ones.
     wide = {key: value.to(torch.promote_types(value.dtype, dtype)) for key, value in state.items()}
     found = translated(wide, model, checkpoint_filter_fn, card.name, "a DINOv2")

@@ -40,7 +40,8 @@ class OpaqueWeights:
     Attributes:
         name: Name of the model, for messages.
         module: The model; ``forward_intermediates`` gives a map of features per level.
-        empty: Builds the model again without weights, on torch's meta device, where shapes cost nothing.
+        empty: Builds the model again without weights, on torch's meta device if it can be, where shapes cost
+            nothing.
         native_image_size: Side in pixels of the images that the model was trained on.
         known: Shapes by side of the image, as far as they have been asked for.
     """
@@ -84,7 +85,8 @@ class OpaqueWeights:
         image = torch.zeros(1, 3, side, side)
         try:
             try:
-                maps, feature = _called(self.empty(), image.to("meta"))
+                empty = self.empty()
+                maps, feature = _called(empty, image.to(next(empty.parameters())))
             except (RuntimeError, NotImplementedError) as error:
                 if "meta" not in str(error).lower():
                     raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 from timm.models import get_arch_pretrained_cfgs, get_pretrained_cfg
 from torch import nn
 
+from zsad.backbones.chance import seeded
 from zsad.backbones.names import TIMM, BackboneName
 from zsad.backbones.timm_weights import is_open
 from zsad.errors import InputError, nearest
@@ -53,14 +54,29 @@ class TimmPlan:
         return model.eval()
 
     def empty(self) -> nn.Module:
-        """Return the model on torch's meta device: all its shapes, no weights, in a moment."""
-        with torch.device("meta"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # initial values that have nowhere to go
-            return self.build()
+        """Return the model for its shapes alone; see :func:`without_weights`."""
+        return without_weights(self.build)
 
     def at(self, image_size: int) -> TimmPlan:
         """Return the plan for weights that were trained on another size."""
         return replace(self, options={**self.options, "img_size": image_size})
+
+
+def without_weights(build: Callable[[], nn.Module]) -> nn.Module:
+    """Return what is built on torch's meta device: all shapes, no weights, in a moment.
+
+    Older versions of timm read values while they build. With them the model has weights that nobody reads.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # initial values that have nowhere to go
+        try:
+            with torch.device("meta"):
+                return build()
+        except (RuntimeError, NotImplementedError) as error:
+            if "meta" not in str(error).lower():
+                raise
+        with seeded(0):
+            return build()
 
 
 def plan_of(name: BackboneName) -> TimmPlan:
