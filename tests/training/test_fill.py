@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from zsad.errors import InputError
 from zsad.plugin.host import get_host
 from zsad.recipe.settings import Settings
 from zsad.training.batches import Batch
+from zsad.training.fill import Filler
 from zsad.training.learner import learned_state, seen
 from zsad.training.request import TrainingRequest
 from zsad.training.run import CURVE, WEIGHTS, Run, Setup
@@ -136,6 +138,15 @@ def test_what_has_no_meaning_in_a_pass_is_refused(load, dataset, tmp_path, metho
 def test_a_generator_of_features_is_refused(load, dataset, tmp_path) -> None:
     with pytest.raises(InputError, match="no meaning where a memory is filled; name one that changes images"):
         run_of(load(), dataset, tmp_path, generator=lambda features, random: (features, None))
+
+
+def test_weights_of_images_are_refused(load, dataset) -> None:
+    detector = load()
+    weighed = MemoryBatches(detector, dataset)
+    plain = weighed.batch
+    weighed.batch = lambda *call: replace(plain(*call), weights=torch.full((len(call[0]),), 0.5))
+    with pytest.raises(InputError, match=r"examples\.weight: a memory holds its images and does not weigh"):
+        list(Filler(detector, detector.recipe.recipe.training, weighed).epochs())
 
 
 def test_weights_of_another_width_are_refused(load, dataset, tmp_path) -> None:

@@ -58,7 +58,7 @@ class Filler:
         """Fill the memories; yield once, when they are.
 
         Raises:
-            InputError: There is nothing to remember of one of the states.
+            InputError: There is nothing to remember of one of the states, or images are weighed.
         """
         if self.done:
             return
@@ -84,6 +84,10 @@ class Filler:
         for low in range(0, count, self._size):
             places = range(low, min(low + self._size, count))
             batch = self._batches.batch(places, self.detector.backbone.device)
+            if bool((batch.weights != 1).any()):
+                raise InputError(
+                    "examples.weight: a memory holds its images and does not weigh them; leave it out"
+                )
             adapted = self.detector.adapt(batch.features)
             for key, memory in self._memories.items():
                 kept[key].append(memory.remember(adapted, batch.masks, batch.anomalous))
