@@ -160,7 +160,7 @@ def test_forms_of_backbone_names(form: str, tmp_path: Path) -> None:
     parsed = parse_backbone(written)
     assert parsed.text == written
     name, at, _ = form.partition("@")
-    given = 0 if "hf-hub:" in form else (":" in name) + bool(at)
+    given = 0 if "hf-hub:" in form else (":" in name.removeprefix("timm:")) + bool(at)
     assert (parsed.pretrained, parsed.file, parsed.seed).count(None) == 3 - given
 
 

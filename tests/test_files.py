@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from zsad.errors import InputError, ZsadError
-from zsad.files import atomic_write, write_json, write_npy, write_png, write_text
+from zsad.files import atomic_write, check_writable, write_json, write_npy, write_png, write_text
 
 
 def refused(path, write, reason):
@@ -145,6 +145,15 @@ def test_files_in_the_place_of_folders_and_folders_in_the_place_of_files(tmp_pat
     refused(tmp_path / "file" / "deeper" / "x.txt", write, "a part of the path is a file")
     refused(tmp_path / "folder", write, "Is a directory")
     assert sorted(os.listdir(tmp_path)) == ["file", "folder"]
+
+
+def test_a_file_in_the_place_of_a_folder_is_wrong_input(tmp_path):
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", tmp_path / "file" / "deeper" / "still"):
+        with pytest.raises(InputError, match=f"cannot write in folder '{folder}': a .*file"):
+            check_writable(folder)
+    check_writable(tmp_path / "new" / "folder")
+    assert os.listdir(tmp_path / "new" / "folder") == []
 
 
 def test_a_long_name_leaves_room_for_the_temporary_file(tmp_path):

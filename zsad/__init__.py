@@ -40,8 +40,9 @@ def load(
     Args:
         method: Name of a method, or ``distribution:name`` where two distributions claim the name.
         backbone: A name that ``zsad backbones`` lists, ``ARCH:PRETRAINED``, ``hf-hub:...``,
-            ``ARCH[:PRETRAINED]@FILE`` or ``ARCH@random:SEED``; None for the default one. Or the
-            ``backbone`` of a detector, which several methods then share in memory; it stays on its device.
+            ``ARCH[:PRETRAINED]@FILE`` or ``ARCH@random:SEED``; ``timm:NAME``, ``timm:NAME@FILE`` or
+            ``timm:NAME@random:SEED`` for vision alone; None for the default one. Or the ``backbone`` of a
+            detector, which several methods then share in memory; it stays on its device.
         weights: Learned parameters of the method; needed where a part of it is learned and its plugin ships
             none for the backbone. A mapping from part to file where parts come from several files.
         adapter: Folder of an adapter (LoRA) that was learned on the backbone.

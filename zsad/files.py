@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from zsad.errors import ZsadError
+from zsad.errors import InputError, ZsadError
 
 _MENDS = {
     errno.EACCES: "permission denied; write to another folder or change its permissions",
@@ -90,6 +90,7 @@ def check_writable(folder: str | os.PathLike[str]) -> None:
     """Make a folder and see that files can be written there, without touching what it holds.
 
     Raises:
+        InputError: A file is in its place, or in that of a folder above it.
         ZsadError: The folder cannot be made or written to: names it, the reason and the mend.
     """
     probe = Path(folder) / f".{secrets.token_hex(8)}.tmp"
@@ -98,7 +99,8 @@ def check_writable(folder: str | os.PathLike[str]) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise ZsadError(f"cannot write in folder '{folder}': {_reason(error)}") from error
+        kind = InputError if error.errno in (errno.ENOTDIR, errno.EEXIST) else ZsadError
+        raise kind(f"cannot write in folder '{folder}': {_reason(error)}") from error
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

@@ -60,6 +60,13 @@ class TextView(Protocol):
         """Return the matrix [D, C] from the text tower's channels to the joint space, if it has one."""
 
 
+class JointView(Protocol):
+    """What a part may ask of the vision tower's end, without holding its weights."""
+
+    def __call__(self, tokens: Tensor) -> Tensor:
+        """Return tokens [..., D] of a block in the joint space, [..., C]: behind ln_post and projected."""
+
+
 @dataclass(frozen=True)
 class Sentences:
     """Embedded texts, cut behind the longest one where that changes nothing.
@@ -80,12 +87,13 @@ class BuildContext:
     """What a part may know of the backbone when it is built.
 
     Attributes:
-        vision_width: Channels of the vision tower's blocks.
-        embed_dim: Channels of the joint space.
-        depth: Blocks of the vision tower.
-        patch_size: Side of a patch in pixels.
+        vision_width: Channels of the vision tower's blocks; of its last level, where they differ.
+        embed_dim: Channels of the joint space, which is that of the image feature.
+        depth: Blocks of the vision tower, or levels of an opaque one.
+        patch_size: Side of a patch in pixels, on the coarsest level.
         image_size: Side of the square input in pixels.
         taps: Tapped blocks, counted from 1.
+        tap_widths: Channels of the tokens at each tap, at its stage; they differ in hierarchical models.
         stage: Stage at which taps are read.
         text_view: The text side, or None for a backbone without one; parts that require ``text`` or
             ``text_features`` read :attr:`text`.
@@ -93,6 +101,7 @@ class BuildContext:
         seed: Seed of everything random in the part.
         ln_post: A copy of the norm behind the last block, for parts that go on from it; each copies it once
             more. None where nobody says.
+        joint_view: The way to the joint space, or None for a tower without one; see :attr:`to_joint`.
     """
 
     vision_width: int
@@ -101,11 +110,24 @@ class BuildContext:
     patch_size: int
     image_size: int
     taps: tuple[int, ...]
+    tap_widths: tuple[int, ...]
     stage: Stage
     text_view: TextView | None
     device: torch.device
     seed: int
     ln_post: nn.Module | None = None
+    joint_view: JointView | None = None
+
+    @property
+    def to_joint(self) -> JointView:
+        """The way from a block's tokens to the joint space, for parts that change tokens before it.
+
+        Raises:
+            ZsadError: The tower has none; the part should have required 'text', whose space it is.
+        """
+        if self.joint_view is None:
+            raise ZsadError("a part reads the joint space of a tower without one; it has to require 'text'")
+        return self.joint_view
 
     @property
     def text(self) -> TextView:
@@ -218,6 +240,33 @@ class PostProcessor(Protocol):
 
 Kept = TypeVar("Kept")
 """What a two-phase part keeps of a batch."""
+
+
+@runtime_checkable
+class LabelledMemory(Protocol[Kept]):
+    """A learnable part that is filled by one pass over annotated images, where others descend gradients.
+
+    What it remembers are its buffers, with a first axis of any length; a weights file holds them.
+    """
+
+    def remember(self, features: Features, masks: Tensor, anomalous: Tensor) -> Kept:
+        """Return what has to be kept of a batch.
+
+        Args:
+            features: Behind the feature adapter.
+            masks: [B, S, S] bool at the image size.
+            anomalous: [B] bool.
+        """
+
+    def fill(self, kept: Sequence[Kept]) -> None:
+        """Replace the memory by what was kept of all batches, in their order.
+
+        Raises:
+            InputError: There is nothing to remember of one of the states.
+        """
+
+    def make_room(self, lengths: Mapping[str, int]) -> None:
+        """Give the buffers of these names other lengths; their values follow."""
 
 
 @runtime_checkable

@@ -56,8 +56,8 @@ class BlockLayers(Protocol):
 class BlockState(Protocol):
     """One block of one pass, as terms see it: every attention is computed at most once.
 
-    Places in a state: 0 is the class token (where the tower has one), then come the h * w patches of the
-    grid, and injected tokens behind them.
+    Places in a state: first the ``leading`` ones, which are the class token (place 0, where the tower has
+    one) and registers; then come the h * w patches of the grid, and injected tokens behind them.
     """
 
     @property
@@ -79,6 +79,10 @@ class BlockState(Protocol):
     @property
     def grid(self) -> Grid:
         """Grid of the patches."""
+
+    @property
+    def leading(self) -> int:
+        """Places before the patches: class token and registers."""
 
     @property
     def auxiliary(self) -> Mapping[str, Tensor]:

@@ -217,7 +217,8 @@ class Features:
         if len(grids) != 1:
             raise InputError(
                 "this method reads patches of one and the same grid, and its token sets have "
-                f"{len(grids)}; choose another attention_refiner"
+                f"{len(grids)}; choose another attention_refiner, or taps of one grid by "
+                "--set readout.taps=[N]"
             )
         return grids.pop()
 

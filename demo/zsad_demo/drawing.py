@@ -11,9 +11,10 @@ from PIL import Image
 
 from zsad.data.pictures import colours, overlay
 from zsad.data.resize import resize
+from zsad.detect.regions import Map, Mask, bands
 from zsad.errors import InputError
 from zsad.recipe.recipes import Display
-from zsad_demo.regions import Map, Mask, bands, contours
+from zsad_demo.contours import contours
 
 Picture = npt.NDArray[np.uint8]
 Shares = npt.NDArray[np.float32]

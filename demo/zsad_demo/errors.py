@@ -34,7 +34,7 @@ def one_sentence() -> Iterator[None]:
     except (gr.Error, GeneratorExit):
         raise
     except ZsadError as error:
-        raise page_error(str(error)) from None
+        raise page_error(str(error).replace("--image-size", "image size")) from None
     except MemoryError:
         raise page_error("this machine has not enough memory for that; send a smaller image") from None
     except Exception as error:

@@ -12,14 +12,17 @@ import torch
 
 from zsad.detect.predictions import native_map
 from zsad.detect.provenance import decision
+from zsad.detect.regions import Mask, Region, find_regions, mask_at
 from zsad.errors import InputError
 from zsad.files import write_json, write_npy, write_png
 from zsad.recipe.recipes import Display
 from zsad_demo.answers import Answer, Question
 from zsad_demo.drawing import VIEW_SIDE, Picture, fitted, mask_picture, overlay_picture, with_contours
 from zsad_demo.engine import Engine
-from zsad_demo.regions import SHOWN, Mask, Region, find_regions, mask_at
 from zsad_demo.uploads import Upload
+
+SHOWN_REGIONS = 20
+"""Regions that the table shows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,24 +188,14 @@ def write_files(shown: Inspection, threshold: float, folder: Path) -> list[Path]
         del drawn
         write_npy(files[1], anomaly_map)
         write_png(files[2], mask_picture(mask))
-        regions = [region_facts(region) for region in find_regions(mask, anomaly_map)]
+        regions = [region.plain() for region in find_regions(mask, anomaly_map)]
     write_json(files[3], {**shown.facts(), "map_threshold": threshold, "regions": regions})
     return files
-
-
-def region_facts(region: Region) -> dict[str, Any]:
-    """Return a region as plain data."""
-    return {
-        "position": region.position,
-        "area_share": region.area,
-        "peak": region.peak,
-        "centre": list(region.centre),
-    }
 
 
 def region_rows(regions: list[Region]) -> list[list[str | int]]:
     """Return the rows of the table of regions: number, position, area, peak."""
     return [
         [number, region.position, f"{100 * region.area:.2f} %", f"{region.peak:.3f}"]
-        for number, region in enumerate(regions[:SHOWN], start=1)
+        for number, region in enumerate(regions[:SHOWN_REGIONS], start=1)
     ]

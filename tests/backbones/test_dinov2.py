@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+import transformers
 from safetensors.torch import load_file, save_file
 from scipy.special import erf
 
@@ -22,10 +24,11 @@ from zsad.backbones.dinov2 import (
     IMAGENET_STD,
     DinoV2,
     imagenet_from_clip,
-    resize_dinov2_position,
 )
 from zsad.backbones.dinov2_loading import dinov2_from_official_state, load_dinov2
+from zsad.backbones.position import resize_position_embedding
 from zsad.errors import InputError
+from zsad.recipe.profiles import PositionResize
 
 Array = npt.NDArray[np.float64]
 SEED = 7
@@ -143,6 +146,42 @@ def tensors(state: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
     return {key: torch.from_numpy(value.copy()) for key, value in state.items()}
 
 
+def write_folder(state: dict[str, torch.Tensor], folder: Path) -> None:
+    """Write weights as transformers does, by its own module."""
+    registers = state["register_tokens"].shape[1] if "register_tokens" in state else 0
+    kinds: Any = (transformers.Dinov2Model, transformers.Dinov2Config)
+    if registers:
+        kinds = (transformers.Dinov2WithRegistersModel, transformers.Dinov2WithRegistersConfig)
+    options = {"num_register_tokens": registers} if registers else {}
+    config = kinds[1](
+        hidden_size=192, num_hidden_layers=TINY_DINO["layers"], num_attention_heads=3, patch_size=14,
+        image_size=168, layer_norm_eps=1e-6, use_swiglu_ffn="blocks.0.mlp.w12.weight" in state, **options,
+    )  # fmt: skip
+    named = {name: tensor for key, value in state.items() for name, tensor in hub_tensors(key, value)}
+    model, info = kinds[0].from_pretrained(None, config=config, state_dict=named, output_loading_info=True)
+    assert not info["missing_keys"] and not info["unexpected_keys"]
+    model.save_pretrained(folder)
+
+
+def hub_tensors(key: str, value: torch.Tensor) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield an official tensor under the names of the files on the hub."""
+    if found := re.fullmatch(r"blocks\.(\d+)\.attn\.qkv\.(\w+)", key):
+        for name, part in zip(("query", "key", "value"), value.chunk(3), strict=True):
+            yield f"encoder.layer.{found[1]}.attention.attention.{name}.{found[2]}", part
+        return
+    changes = (
+        (r"^(cls_token|mask_token|register_tokens)$", r"embeddings.\1"),
+        (r"^pos_embed$", "embeddings.position_embeddings"),
+        (r"^patch_embed\.proj", "embeddings.patch_embeddings.projection"),
+        (r"^norm\.", "layernorm."), (r"^blocks\.", "encoder.layer."),
+        (r"attn\.proj", "attention.output.dense"), (r"ls([12])\.gamma", r"layer_scale\1.lambda1"),
+        (r"w12", "weights_in"), (r"w3", "weights_out"),
+    )  # fmt: skip
+    for pattern, name in changes:
+        key = re.sub(pattern, name, key)
+    yield key, value
+
+
 def images_of(grid: tuple[int, int], batch: int = 2) -> torch.Tensor:
     generator = torch.Generator().manual_seed(SEED)
     return torch.randn(batch, 3, 14 * grid[0], 14 * grid[1], dtype=torch.float64, generator=generator)
@@ -184,14 +223,15 @@ def test_normed_taps_end_with_the_patch_tokens(tower: DinoV2) -> None:
 def test_position_resize_is_the_official_rule(registers: bool) -> None:
     table = np.random.default_rng(0).normal(size=(1 + 37 * 37, 3))
     for grid in [(37, 37), (16, 16), (24, 40), (51, 38)]:
-        mine = resize_dinov2_position(torch.from_numpy(table), (37, 37), grid, registers=registers)
+        how: PositionResize = "bicubic_antialias" if registers else "bicubic_offset"
+        mine = resize_position_embedding(torch.from_numpy(table), (37, 37), grid, how)
         np.testing.assert_allclose(mine, reference_position(table, grid, registers), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("kind", ["registers", "plain", "swiglu"])
 def test_folder_round_trip(kind: str, tmp_path: Path) -> None:
     tower = dinov2_from_official_state(tensors(state_of(kind)))
-    tower.model.save_pretrained(tmp_path)
+    write_folder(tensors(state_of(kind)), tmp_path)
     again = load_dinov2(str(tmp_path))
     images = images_of((12, 10)).float()
     assert torch.equal(again.patch_tokens(images), tower.patch_tokens(images))
@@ -232,14 +272,14 @@ def test_bfloat16_runs_and_is_close(tower: DinoV2) -> None:
 
 
 def test_it_is_frozen_and_in_evaluation_mode(tower: DinoV2) -> None:
-    assert not tower.model.training and not any(p.requires_grad for p in tower.parameters())
+    assert not tower.tower.training and not any(p.requires_grad for p in tower.parameters())
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         (lambda s: s.pop("pos_embed"), "lacks 'pos_embed'"),
-        (lambda s: s.pop("blocks.2.norm1.bias"), r"lacks 'encoder\.layer\.2\.norm1\.bias'"),
+        (lambda s: s.pop("blocks.2.norm1.bias"), r"lacks 'blocks\.2\.norm1\.bias'"),
         (lambda s: s.update(head=torch.zeros(1)), "unknown 'head'"),
         (lambda s: s.update({"norm.bias": torch.zeros(3)}), "DINOv2"),
     ],
@@ -254,19 +294,19 @@ def test_refuses_other_weights(change: Callable[[dict[str, torch.Tensor]], Any],
 def test_refuses_wrong_folders(tower: DinoV2, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no config\.json"):
         load_dinov2(str(tmp_path))
-    tower.model.save_pretrained(tmp_path)
+    write_folder(tensors(state_of("registers")), tmp_path)
     weights = tmp_path / "model.safetensors"
     state = load_file(weights)
     torch.save(state, tmp_path / "pytorch_model.bin")
     weights.unlink()
     with pytest.raises(InputError, match=r"no model\.safetensors"):
         load_dinov2(str(tmp_path))
-    weights.write_bytes(b"not weights")
-    with pytest.raises(InputError, match="readable"):
+    weights.write_bytes(b"\x00 no weights")
+    with pytest.raises(InputError, match=r"model\.safetensors is not a file of tensors"):
         load_dinov2(str(tmp_path))
     del state["layernorm.weight"]
     save_file(state, weights, {"format": "pt"})
-    with pytest.raises(InputError, match=r"lacks 'layernorm\.weight'"):
+    with pytest.raises(InputError, match=rf"the folder {tmp_path} does not hold .* lacks 'norm\.weight'"):
         load_dinov2(str(tmp_path))
     (tmp_path / "config.json").write_text('{"model_type": "vit"}')
     with pytest.raises(InputError, match="type vit, not a DINOv2"):
@@ -329,7 +369,7 @@ def test_imagenet_from_clip() -> None:
 
 
 def test_weights_that_git_lfs_did_not_fetch(tower: DinoV2, tmp_path: Path) -> None:
-    tower.model.save_pretrained(tmp_path)
+    write_folder(tensors(state_of("registers")), tmp_path)
     pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n"
     (tmp_path / "model.safetensors").write_text(pointer)
     with pytest.raises(InputError, match="it is a Git LFS pointer"):

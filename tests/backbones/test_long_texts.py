@@ -32,3 +32,11 @@ def test_a_tower_warns_of_the_text_once_and_of_no_other() -> None:
     with pytest.warns(ZsadWarning, match="longer than the 77 tokens") as said:
         text.tokenize(["a photo", "a " * 76])
     assert len(said) == 1
+
+
+def test_the_embedded_backbone_is_not_asked_for_beginnings_of_words() -> None:
+    text = load_backbone("mini", "cpu", "float32").text_tower()
+    assert text is not None
+    with pytest.warns(ZsadWarning) as said:
+        text.tokenize([f"{'scratched ' * 80}object"])
+    assert ["longer than the" in str(each.message) for each in said] == [True]

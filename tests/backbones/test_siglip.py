@@ -262,7 +262,7 @@ def test_files_random_weights_and_normalisation(module: nn.Module, config: Path,
     loaded, random = (load_backbone(f"{config}@{what}", "cpu", "float32") for what in (path, "random:0"))
     assert loaded.sha256 == state_digest(module.state_dict()) != random.sha256
     assert loaded.mean == loaded.std == (0.5, 0.5, 0.5)
-    assert loaded.capabilities == random.capabilities == {"text"}
+    assert loaded.capabilities == random.capabilities == {"streams", "text"}
 
 
 def test_a_tokenizer_that_is_out_of_reach_is_named(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -293,7 +293,7 @@ def test_a_tokenizer_of_local_files(module: nn.Module, tmp_path: Path, place: st
 def test_the_real_architecture() -> None:
     backbone = load_backbone("ViT-B-16-SigLIP@random:0", "cpu", "float32")
     tower = backbone.vision_tower()
-    assert backbone.capabilities == {"text"} and backbone.mean == (0.5, 0.5, 0.5)
+    assert backbone.capabilities == {"streams", "text"} and backbone.mean == (0.5, 0.5, 0.5)
     assert (tower.depth, tower.width, tower.embed_dim, tower.native_image_size) == (12, 768, 768, 224)
     assert backbone.native_text_profile is not None and backbone.native_text_profile.context_length == 64
 

@@ -161,10 +161,13 @@ def test_check_counts_what_another_rule_for_masks_would_mark(zsad, root) -> None
     }
 
 
-def test_unknown_layouts_list_the_known_ones(zsad, root) -> None:
+def test_unknown_layouts_list_the_known_ones_once(zsad, root) -> None:
     answer = zsad("datasets", "check", f"mvteck={root}")
     assert answer.code == 2 and "did you mean 'mvtec'" in answer.sentence
     assert "; layouts are btad, folder, manifest, meta, mvtec," in answer.sentence
+    answer = zsad("datasets", "check", f"nosuch={root}")
+    assert answer.code == 2 and "unknown dataset layout 'nosuch' (there are: folder, " in answer.sentence
+    assert answer.sentence.count("manifest") == 1
 
 
 @pytest.mark.parametrize("layout", ["manifest", "meta"])

@@ -452,3 +452,47 @@ def test_the_table_fits_eighty_columns(zsad, parts, tmp_path, monkeypatch) -> No
     assert shown.count("clip-baseline") == 3 and shown.count("clip-baseline@vv") == 3
     assert shown.count("gear") == 2 and "undefined" not in shown
     assert "left out for want of width: n_normal, n_anomalous" in answer.err
+
+
+def test_rows_of_other_options_say_what_differs(zsad, parts, tmp_path) -> None:
+    zsad(*words(parts, tmp_path / "out"))
+    answer = zsad(*words(parts, tmp_path / "out", "--resume", "--resolution", "native", "--image-size", 32))
+    assert answer.code == 0
+    header, *rows = answer.out.splitlines()
+    columns = header.split()[:7]
+    assert columns[-2:] == ["image_size", "resolution"]
+    assert [row.split()[2:7] for row in rows if "mean" in row] == [
+        ["mean", "6", "6", "64", "image-size"],
+        ["mean", "6", "6", "32", "native"],
+    ]
+
+
+def test_a_metric_that_fails_is_named_and_costs_its_figures(zsad, parts, tmp_path, site) -> None:
+    module = """
+    from zsad.metrics import CurveMetric
+    from zsad.plugin.hookspecs import hookimpl
+    from zsad.plugin.specs import MetricSpec
+    zsad_api = 1
+
+    def build():
+        return CurveMetric("image", lambda curve: float("nan"))
+
+    @hookimpl
+    def zsad_metrics():
+        yield MetricSpec("odd", "acme_metric:build", "odd")
+    """
+    site.install("acme", {"acme_metric.py": module}, {"acme": "acme_metric"})
+    answer = zsad(*words(parts, tmp_path / "out", "--metrics", "odd", "--metrics", "image_ap"))
+    assert answer.code == 1
+    errors = [line for line in answer.err.splitlines() if line.startswith("error: ")]
+    assert errors[0] == (
+        "error: metric 'odd' of clip-baseline on parts (gear): it gave nan; a figure without a value has to "
+        "be said with UndefinedMetricError"
+    )
+    assert errors[2] == (
+        "error: 2 figures have no number of their metric; the report names them, the rest was evaluated"
+    )
+    assert len(errors) == 3 and "odd undefined" not in answer.err
+    rows = table(tmp_path / "out")
+    assert [row["odd"] for row in rows] == [""] * 3
+    assert all(0 < float(row["image_ap"]) <= 1 for row in rows)

@@ -329,3 +329,29 @@ def test_completion_offers_commands_of_table_and_plugins(camera):
     assert {"grab", "fail"} <= set(done.stdout.split())
     done = shell(camera, _ZSAD_COMPLETE="complete_bash", COMP_WORDS="zsad plugins ", COMP_CWORD="2")
     assert done.stdout.split() == ["list", "info"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["parts", "list", "--kind", "scorer", "--kind=attention_refiner"],
+         "warning: --kind is given 2 times; the last one, attention_refiner, counts\n"),
+        (["parts", "list", "--json", "--json"], ""),
+        (["parts", "list", "--kind", "scorer"], ""),
+        (["-q", "parts", "list", "--kind", "scorer", "--kind", "scorer"], ""),
+    ],
+)  # fmt: skip
+def test_the_last_value_of_an_option_counts_and_that_is_said(run, argv, said):
+    code, out, err = run(*argv)
+    assert (code, err) == (0, said) and out
+
+
+def test_a_switch_that_is_turned_both_ways_is_said(run, tmp_path):
+    words = ["predict", str(tmp_path), "--method", "winclip", "--method=nope", "--overlay", "--no-overlay"]
+    code, out, err = run(*words)
+    assert (code, out) == (2, "")
+    assert err.splitlines()[:2] == [
+        "warning: --method is given 2 times; the last one, nope, counts",
+        "warning: --overlay or --no-overlay is given 2 times; the last one counts",
+    ]
+    assert "unknown method 'nope'" in err.splitlines()[2]

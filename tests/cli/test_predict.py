@@ -67,7 +67,13 @@ def test_only_unreadable_images_is_wrong_input(zsad, tiny, tmp_path) -> None:
     bad = tmp_path / "bad.png"
     bad.write_text("no image")
     answer = zsad("predict", bad, "--method", "clip-baseline", "--backbone", tiny, "--out", tmp_path / "o")
-    assert answer.code == 2 and "bad.png" in answer.err
+    assert answer.code == 2 and f"cannot read '{bad}'" in answer.sentence
+    (tmp_path / "worse.png").write_text("nor this")
+    answer = zsad("predict", tmp_path, "--method", "clip-baseline", "--backbone", tiny, "--out",
+                  tmp_path / "p")  # fmt: skip
+    errors = [line for line in answer.err.splitlines() if line.startswith("error: ")]
+    assert answer.code == 2 and errors[2:] == ["error: none of the 2 images could be read"]
+    assert "bad.png" in errors[0] and "worse.png" in errors[1]
 
 
 def test_same_stem_does_not_overwrite(zsad, tiny, photo, tmp_path) -> None:

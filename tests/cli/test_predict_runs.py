@@ -73,7 +73,7 @@ def test_the_files_of_a_run(zsad, tmp_path) -> None:
     with (out / "predictions.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert [(row["path"], float(row["score"])) for row in rows[:-1]] == answers(out)
-    assert list(rows[0]) == ["path", "score", "decision", "overlay", "map", "error"]
+    assert list(rows[0]) == ["path", "score", "decision", "overlay", "map", "error", "mask", "regions"]
     assert (
         rows[-1]["path"] == str(images / "2.png") and "2.png" in rows[-1]["error"] and rows[-1]["score"] == ""
     )
@@ -224,9 +224,52 @@ def test_no_two_images_write_to_one_file(zsad, tmp_path) -> None:
     assert len(maps) == len(names)
 
 
+def test_regions_and_masks_are_those_of_the_map(zsad, tmp_path) -> None:
+    images, out = drawn(tmp_path / "in", 3), tmp_path / "out"
+    plain = tmp_path / "plain"
+    assert zsad(*words(images, plain)).code == 0
+    level = float(np.median(np.load(next(plain.glob("*_map.npy")))))
+    assert zsad(*words(images, out, "--pixel-threshold", level, "--save-masks")).code == 0
+    report = json.loads((out / "predictions.json").read_text())
+    assert report["pixel_threshold"] == level
+    with (out / "predictions.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    found = 0
+    for entry, row in zip(report["images"], rows, strict=True):
+        mask, reached = np.asarray(Image.open(entry["mask"])), np.load(entry["map"]) >= level
+        assert mask.dtype == np.uint8 and np.array_equal(mask, reached * 255)
+        boxed = np.zeros_like(reached)
+        for region in entry["regions"]:
+            left, top, right, bottom = region["box"]
+            boxed[top:bottom, left:right] = True
+        assert boxed[reached].all() and row["mask"] == entry["mask"]
+        assert int(row["regions"]) == len(entry["regions"])
+        assert sum(region["area_share"] for region in entry["regions"]) == pytest.approx(reached.mean())
+        found += len(entry["regions"])
+    assert found
+    Path(report["images"][1]["mask"]).unlink()  # a file that is gone is made again
+    again = zsad(*words(images, out, "--pixel-threshold", level, "--save-masks", "--resume"))
+    assert again.code == 0 and "2 of 3 images were finished already" in again.err
+    assert Path(report["images"][1]["mask"]).is_file()
+    other = zsad(*words(images, out, "--pixel-threshold", level + 1, "--save-masks", "--resume"))
+    assert other.code == 2 and "files.pixel_threshold was" in other.err
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--save-masks"], "--save-masks needs --pixel-threshold"),
+        (["--pixel-threshold", "nan"], "nan is no value"),
+    ],
+)
+def test_a_mask_needs_a_value_of_the_map(zsad, tmp_path, given, said) -> None:
+    answer = zsad(*words(drawn(tmp_path / "in", 1), tmp_path / "out", *given))
+    assert answer.code == 2 and said in answer.err and not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("method", ["musc", "clip-baseline"])
 def test_pixels_do_not_wait_for_the_end(zsad, tmp_path, monkeypatch, method) -> None:
-    from zsad.detect import predictions
+    from zsad.detect import predictions, result_files
 
     images, out = drawn(tmp_path / "in", 30), tmp_path / "out"
     read_image, alive, highest = predictions.read_image, [], []
@@ -242,7 +285,7 @@ def test_pixels_do_not_wait_for_the_end(zsad, tmp_path, monkeypatch, method) -> 
     assert len(alive) == (60 if method == "musc" else 30)
     if method == "musc":  # until the class is complete, a batch and no more
         assert max(highest[:30]) <= 4
-    assert max(highest) <= 2 * 2 + predictions.WAITING + 2
+    assert max(highest) <= 2 * 2 + result_files.WAITING + 2
     assert len(lines(out)) == 30
 
 

@@ -111,6 +111,27 @@ def test_files_are_at_the_images_own_size(
     assert result["score"] == shown.answer.score
 
 
+def test_pictures_are_saved_under_names_that_say_what_they_are(engine: Engine) -> None:
+    with gr.Blocks() as page:
+        InspectTab(engine, []).build()
+        CompareTab(engine).build()
+    dot = np.zeros((4, 4, 3), np.uint8)
+    names = {}
+    for component in page.blocks.values():
+        if isinstance(component, gr.Image) and component.interactive is False:
+            names[component.label] = component.postprocess(dot).orig_name
+            assert component.postprocess(None) is None
+        if isinstance(component, gr.ImageSlider):
+            names[component.label] = [one.orig_name for one in component.postprocess((dot, dot)).root]
+            assert component.postprocess(None) is None
+    assert names == {
+        "Anomaly map": "anomaly-map.jpg",
+        "Mask": "mask.png",
+        "Original and overlay": ["original.jpg", "overlay.jpg"],
+        "Difference": "difference.png",
+    }
+
+
 def test_own_words_change_the_answer(inspect: Callable[..., tuple[Any, ...]], samples: list[Path]) -> None:
     plain = inspect(samples[0])[4]
     own = inspect(samples[0], normal_words="a whole {}", abnormal_words="a broken {}\na torn {}")[4]
@@ -131,7 +152,7 @@ def test_own_words_change_the_answer(inspect: Callable[..., tuple[Any, ...]], sa
         ({"method": "/etc/passwd"}, "unknown method"),
         ({"method": "musc"}, "send several under Batch"),
         ({"method": "anomalyclip", "normal_words": "a {}"}, "takes no words of your own"),
-        ({"image_size": 241}, "patch size"),
+        ({"image_size": 241}, "patch size 16; use image size 240 or 256"),
         ({"image_size": 5000}, "whole number up to"),
         ({"noun": "x" * 101}, "object noun has 101 characters"),
     ],

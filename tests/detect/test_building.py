@@ -39,6 +39,7 @@ def zsad_parts():
     yield PartSpec("acme.learns", "scorer", "acme_parts:answers", "S.", learnable=True,
                    provides={"scores:logits", "image_score"})
     yield PartSpec("acme.worried", "attention_refiner", "acme_parts:worried", "R.")
+    yield PartSpec("acme.missing", "attention_refiner", "acme_parts:missing", "R.")
 """
 
 PARTS = """
@@ -94,6 +95,9 @@ class Waits:
 
 def answers(options, context):
     return lambda features, conditioning: None
+
+def missing(options, context):
+    return {}["missing"]
 
 def worried(options, context):
     raise InputError(f"depth {context.depth} is too deep")
@@ -191,8 +195,15 @@ def test_an_option_that_does_not_fit_the_backbone_names_the_part(load: Callable[
 
 def test_a_backbone_without_text_has_no_view_of_it() -> None:
     context = BuildContext(
-        vision_width=8, embed_dim=8, depth=2, patch_size=8, image_size=64, taps=(1, 2), stage="raw",
-        text_view=None, device=torch.device("cpu"), seed=0,
+        vision_width=8, embed_dim=8, depth=2, patch_size=8, image_size=64, taps=(1, 2), tap_widths=(8, 8),
+        stage="raw", text_view=None, device=torch.device("cpu"), seed=0,
     )  # fmt: skip
     with pytest.raises(ZsadError, match=r"reads the text side of a backbone without one; .* require 'text'"):
         _ = context.text
+    with pytest.raises(ZsadError, match=r"reads the joint space of a tower without one; .* require 'text'"):
+        _ = context.to_joint
+
+
+def test_a_factory_that_raises_names_the_part(load: Callable[..., Detector]) -> None:
+    with pytest.raises(ZsadError, match=r"^part 'acme.missing' cannot be built: KeyError: 'missing'$"):
+        load("attention_refiner=acme.missing", "clip-baseline")

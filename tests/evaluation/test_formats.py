@@ -89,7 +89,10 @@ def test_a_run_of_any_format_has_its_table_and_its_pages(folder: Path) -> None:
     assert "99.2" in page and "undefined: no normal images" in page and "screw/good/0.png" in page
     with (folder / "summary.csv").open(newline="") as stream:
         mean = [row for row in csv.DictReader(stream) if row["class"] == "mean"][1]
-    assert f"| {100 * float(mean['aupro']):.1f} |" in write_markdown(folder).read_text()
+    table = write_markdown(folder).read_text()
+    assert f"| {100 * float(mean['aupro']):.1f} |" in table
+    for title in ("image AP", "image F1-max, its threshold tuned on the labels", "pixel F1-max"):
+        assert table.count(f"| {title}") == 1
     assert write_sheet(folder, "anomalyclip").stat().st_size > 1000
     rows = ResultStore(folder).read_images()
     assert [row.place for row in rows if row.class_name == "gear"] == [0, 1, 0, 1]

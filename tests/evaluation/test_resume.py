@@ -11,8 +11,9 @@ import pytest
 
 from tests.evaluation.drawing import draw
 from zsad.data.spec import open_dataset
+from zsad.evaluation.markdown import write_markdown
 from zsad.evaluation.store import ResultStore
-from zsad.evaluation.summary import summary_rows
+from zsad.evaluation.summary import summary_rows, telling, write_summary
 
 AP = ("image_ap",)
 
@@ -82,6 +83,9 @@ def test_other_metrics_are_further_columns(evaluate, detector, dataset) -> None:
     assert (run.folder / "summary.csv").read_bytes() == (whole.folder / "summary.csv").read_bytes()
     _, cells = ResultStore(run.folder).read_results()
     assert [set(cell.metrics) for cell in cells] == [{"image_ap", "image_auroc", "pixel_ap"}] * 2
+    rows = ResultStore(run.folder).read_images()  # not once for each list of metrics
+    assert [row.place for row in rows] == [*range(6), *range(6)]
+    assert {row.cell for row in rows} == {cell.key for cell in cells}
 
 
 def test_other_options_are_rows_of_their_own(evaluate, detector, dataset) -> None:
@@ -91,6 +95,32 @@ def test_other_options_are_rows_of_their_own(evaluate, detector, dataset) -> Non
     evaluate([detector("clip-baseline")], [dataset], metrics=AP, resolution="native", resume=True)
     rows = summary_rows(ResultStore(run.folder).read_results()[1])
     assert [row.image_size for row in rows] == [64] * 3 + [80] * 3 + [64] * 3
+    assert [row.resolution for row in rows] == ["image-size"] * 6 + ["native"] * 3
+    assert telling(rows) == ("image_size", "resolution") and telling(rows[:3]) == ()
+    with (run.folder / "summary.csv").open(newline="") as stream:
+        written = list(csv.DictReader(stream))
+    assert list(written[0])[-2:] == ["aupro", "resolution"]
+    assert [row["resolution"] for row in written] == [row.resolution for row in rows]
+    page = (run.folder / "report.html").read_text()
+    for told in ("image size 80, resolution image-size", "image size 64, resolution native"):
+        assert page.count(told) == 3
+    assert len({row.group for row in rows}) == 3
+    header = write_markdown(run.folder).read_text().splitlines()[2]
+    assert header.startswith("| image AP |")  # and no table of dashes for what was not measured
+    labels = [f"image size {row.image_size}, resolution {row.resolution}" for row in rows if row.is_mean]
+    assert header == f"| image AP | {' | '.join(f'clip-baseline ({label})' for label in labels)} |"
+
+
+def test_rows_that_differ_in_precision_say_so(evaluate, detector, dataset) -> None:
+    run = evaluate([detector("clip-baseline")], [dataset], metrics=AP)
+    before = (run.folder / "summary.csv").read_text()
+    assert "dtype" not in before
+    others = [cell.model_copy(update={"dtype": "bfloat16"}) for cell in run.cells]
+    write_summary(run.folder, rows := summary_rows([*run.cells, *others]))
+    assert telling(rows) == ("dtype",)
+    after = (run.folder / "summary.csv").read_text().splitlines()
+    assert after[0] == f"{before.splitlines()[0]},dtype"
+    assert [line.rpartition(",")[2] for line in after[1:]] == ["float32"] * 3 + ["bfloat16"] * 3
 
 
 @pytest.mark.parametrize("place", [70_000, -1])

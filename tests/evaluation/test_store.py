@@ -102,6 +102,8 @@ def test_a_mean_leaves_out_what_is_undefined() -> None:
         None,
     )
     assert list(mean.columns()) == HEADER.split(",")
+    told = mean.model_copy(update={"dtype": "float32", "resolution": "native"})
+    assert list(told.columns()) == [*HEADER.split(","), "dtype", "resolution"]
     assert summary_rows([]) == []
 
 
@@ -200,27 +202,79 @@ def test_rows_and_pictures_that_are_not_ours_are_named(evaluate, detector, datas
             write(run.folder)
 
 
-def test_a_metric_that_gives_no_number_is_named(evaluate, detector, dataset, site) -> None:
-    module = """
-    from zsad.plugin.hookspecs import hookimpl
-    from zsad.metrics import CurveMetric
-    from zsad.plugin.specs import MetricSpec
-    zsad_api = 1
+ODD_METRICS = """
+from zsad.plugin.hookspecs import hookimpl
+import numpy as np
+from zsad.metrics import CurveMetric
+from zsad.plugin.specs import MetricSpec
+zsad_api = 1
 
-    def build():
-        return CurveMetric("image", lambda curve: float("nan"))
+nan = lambda: CurveMetric("image", lambda curve: float("nan"))
+raises = lambda: CurveMetric("pixel", lambda curve: [][1])
+late = lambda: CurveMetric("image", lambda curve: 0.5, lambda curve: {}["at"])
+count = lambda: CurveMetric("image", lambda curve: np.float32(0.25))
+def words(): return CurveMetric("image", lambda curve: "much")
+def none(): return lambda state: 1.0
+def level():
+    return CurveMetric("video", lambda curve: 1.0)
+def fails(): raise KeyError("missing")
 
-    @hookimpl
-    def zsad_metrics():
-        yield MetricSpec("odd", "acme_metric:build", "odd")
-    """
-    site.install("acme", {"acme_metric.py": module}, {"acme": "acme_metric"})
-    from zsad.evaluation.session import _metric
+@hookimpl
+def zsad_metrics():
+    for name in ("nan", "raises", "late", "count", "words", "none", "level", "fails"):
+        yield MetricSpec(name, f"acme_metric:{name}", name)
+"""
+
+
+@pytest.fixture
+def odd_metrics(site, host):
+    """The site with metrics that fail, each in its way."""
     from zsad.plugin.host import get_host
 
+    site.install("acme", {"acme_metric.py": ODD_METRICS}, {"acme": "acme_metric"})
+    return get_host()
+
+
+def test_a_metric_that_gives_no_number_costs_its_figures(evaluate, detector, dataset, odd_metrics) -> None:
+    from zsad.evaluation.session import _metric
+
     found = evaluate([detector("clip-baseline")], [dataset], metrics=("image_ap",))
-    odd = {"odd": _metric(get_host(), "odd")}
+    names = ("nan", "image_ap", "raises", "late", "words", "count")
+    metrics = {name: _metric(odd_metrics, name) for name in names}
     store = ResultStore(found.folder.parent / "odd")
     store.open(resume=False)
-    with pytest.raises(ZsadError, match="metric 'odd' gave nan for class 'gear'"):
-        list(replace(found.evaluation, metrics=odd, store=store).run({}))
+    cells = [
+        cell
+        for step in replace(found.evaluation, metrics=metrics, store=store).run({})
+        for cell in step.cells
+    ]
+    assert len(cells) == 2
+    for cell, plain in zip(cells, found.cells, strict=True):
+        assert cell.error is None
+        assert cell.metrics["image_ap"] == plain.metrics["image_ap"]
+        assert cell.metrics["count"] == 0.25 and type(cell.metrics["count"]) is float
+        assert cell.failed_metrics == {
+            "nan": "it gave nan; a figure without a value has to be said with UndefinedMetricError",
+            "raises": "IndexError: list index out of range",
+            "late": "KeyError: 'at'",
+            "words": "ValueError: could not convert string to float: 'much'",
+        }
+        assert {name for name, value in cell.metrics.items() if value is None} >= {"nan", "raises", "words"}
+        assert store.finished(cell) is None  # computed again, once the metric is mended
+    assert "failed: IndexError" in (store.folder / "report.html").read_text()
+    assert found.evaluation.store.finished(found.cells[0]) == found.cells[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("none", "what its factory builds is no metric; that has compute.state., and the level 'image' or"),
+        ("level", "what its factory builds is no metric"),
+        ("fails", "KeyError: 'missing'"),
+    ],
+)
+def test_what_is_no_metric_is_refused_by_name(odd_metrics, name, said) -> None:
+    from zsad.evaluation.session import _metric
+
+    with pytest.raises(InputError, match=f"--metrics {name}: {said}"):
+        _metric(odd_metrics, name)

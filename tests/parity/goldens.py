@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -160,6 +160,22 @@ class Kit:
             path.parent.mkdir(parents=True, exist_ok=True)
             torch.save(_tensors(content), path)
         return path
+
+    def checkpoints(self, golden: Golden, write: Callable[[State, int, Path], Sequence[Path]]) -> list[Path]:
+        """Return the files of learned parameters where they are several: the kit's own, else generated ones.
+
+        Args:
+            golden: Whose ``checkpoint`` names them.
+            write: Writes them for a CLIP's weights and a seed into a folder, in the same order.
+        """
+        names = list(golden.meta["checkpoint"])
+        own = [self.root / "checkpoints" / name for name in names]
+        if all(path.exists() for path in own):
+            return own
+        folder = self.scratch / golden.name
+        written = list(write(self.clip_state(golden), int(golden.meta["seed"]), folder))
+        assert [path.name for path in written] == names
+        return written
 
 
 def _tensors(content: Any) -> Any:

@@ -30,3 +30,22 @@ def square_backbone(tmp_path_factory: pytest.TempPathFactory) -> ClipBackbone:
     path = tmp_path_factory.mktemp("clip") / "tiny-square.json"
     path.write_text(json.dumps(config), encoding="utf-8")
     return load_backbone(f"{path}@random:0", "cpu", "float32")
+
+
+@pytest.fixture(scope="session")
+def textless_backbone(tiny_backbone: ClipBackbone) -> ClipBackbone:
+    """The tiny CLIP's vision tower, and no text tower beside it."""
+    tiny = tiny_backbone
+    return ClipBackbone(
+        card=tiny.card,
+        arch="tiny-vision",
+        vision=tiny._vision,
+        text=None,
+        tokenizer=None,
+        mean=tiny.mean,
+        std=tiny.std,
+        native_profile=tiny.native_profile,
+        native_text_profile=None,
+        digest=lambda: tiny.sha256,
+        device=tiny.device,
+    )

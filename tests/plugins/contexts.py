@@ -13,6 +13,7 @@ TEXTLESS = BuildContext(
     patch_size=4,
     image_size=16,
     taps=(4,),
+    tap_widths=(4,),
     stage="joint",
     text_view=None,
     device=torch.device("cpu"),

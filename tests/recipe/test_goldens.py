@@ -60,7 +60,7 @@ CHANGES: tuple[Change, ...] = (
 )
 """What has changed since, in order."""
 
-LATER: dict[str, Any] = {"halve_at": [], "clip_norms": {}}
+LATER: dict[str, Any] = {"halve_at": [], "clip_norms": {}, "fill": False}
 """Fields of a training that there were not, and what they say in recipes of that time."""
 
 
@@ -72,7 +72,7 @@ def facts(data: dict[str, Any]) -> BackboneFacts:
         image_size=data["image_size"],
         profile=TowerProfile(**data["profile"]),
         text_profile=None if text is None else TextProfile(**text),
-        capabilities=frozenset(data["capabilities"]),
+        capabilities=frozenset(data["capabilities"]) | {"streams"},  # a word that came later
     )
 
 

@@ -21,7 +21,7 @@ def facts(arch: str = "tiny", depth: int = 12, causal: bool = True) -> BackboneF
         image_size=224,
         profile=TowerProfile(activation="gelu", position_embedding="bicubic_antialias"),
         text_profile=TextProfile(activation="gelu", causal=causal),
-        capabilities=frozenset({"cls_token", "text"} | ({"causal_text"} if causal else set())),
+        capabilities=frozenset({"cls_token", "streams", "text"} | ({"causal_text"} if causal else set())),
     )
 
 

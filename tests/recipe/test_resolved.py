@@ -78,7 +78,7 @@ def resolved(host: Host) -> Callable[..., ResolvedRecipe]:
         image_size=224,
         profile=TowerProfile(activation="gelu", position_embedding="bicubic"),
         text_profile=TextProfile(activation="gelu", causal=True),
-        capabilities=frozenset({"cls_token", "text", "causal_text"}),
+        capabilities=frozenset({"cls_token", "streams", "text", "causal_text"}),
     )
     return lambda *overrides: resolve(host, "clip-baseline", facts, overrides=Settings.parse(overrides))
 

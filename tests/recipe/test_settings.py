@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from zsad.errors import InputError
+from zsad.errors import InputError, ZsadWarning
 from zsad.recipe.settings import NO_SETTINGS, Settings
 
 GIVEN = [
@@ -92,6 +92,14 @@ def test_other_forms_are_named(text: str, words: str) -> None:
 def test_nothing_is_said_twice_or_undone(texts: list[str], words: str) -> None:
     with pytest.raises(InputError, match=words):
         Settings.parse(texts)
+
+
+def test_a_part_that_is_added_twice_is_told() -> None:
+    with pytest.warns(
+        ZsadWarning, match=r"post_processors\+=a\.b is given 2 times, so the part runs 2"
+    ) as said:
+        Settings.parse(["post_processors+=a.b", "post_processors+=a.c", "post_processors+=a.b"])
+    assert len(said) == 1
 
 
 def test_what_only_adds_may_be_said_together() -> None:

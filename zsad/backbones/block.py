@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from zsad.backbones.rotation import Rotation
+from zsad.errors import InputError
 from zsad.recipe.profiles import Activation
 from zsad.streams import BlockEdit
 from zsad.values import Grid
@@ -20,10 +22,17 @@ def quick_gelu(x: Tensor) -> Tensor:
     return x * torch.sigmoid(1.702 * x)
 
 
+def swiglu(x: Tensor) -> Tensor:
+    """Return ``silu(a) * b`` for x = [a, b] in its last dimension: half as many channels."""
+    gate, value = x.chunk(2, dim=-1)
+    return F.silu(gate) * value
+
+
 ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     "quick_gelu": quick_gelu,
     "gelu": F.gelu,
     "gelu_tanh": partial(F.gelu, approximate="tanh"),
+    "swiglu": swiglu,
 }
 
 
@@ -57,7 +66,18 @@ class Block(nn.Module):
         self.activation = activation
 
     def with_activation(self, activation: Activation) -> Block:
-        """Return a block over the same parameters with another activation."""
+        """Return a block over the same parameters with another activation.
+
+        Raises:
+            InputError: Its weights do not fit the activation.
+        """
+        if activation not in ACTIVATIONS or (
+            "swiglu" in (activation, self.activation) and activation != self.activation
+        ):
+            raise InputError(
+                f"profile.activation '{activation}' does not fit this backbone, whose blocks have "
+                f"'{self.activation}'; leave it out"
+            )
         return Block(
             ln_1=self.ln_1, q_proj=self.q_proj, k_proj=self.k_proj, v_proj=self.v_proj,
             out_proj=self.out_proj, ln_2=self.ln_2, fc1=self.fc1, fc2=self.fc2,
@@ -77,7 +97,7 @@ class Block(nn.Module):
         return self.fc2(ACTIVATIONS[self.activation](self.fc1(x)))  # type: ignore[no-any-return]
 
     def forward(self, x: Tensor, *, causal: bool = False) -> Tensor:
-        """Return the block's output for [B, T, D]."""
+        """Return the block's output for [B, T, D], in a tower without rotations."""
         y = self.ln_1(x)
         q, k, v = (self.split(proj(y)) for proj in (self.q_proj, self.k_proj, self.v_proj))
         x = x + self.out_proj(self.merge(F.scaled_dot_product_attention(q, k, v, is_causal=causal)))
@@ -92,8 +112,8 @@ class BlockRun:
         input: Ordinary stream before the block, [B, T, D].
         after_attention: Ordinary stream after attention, before the MLP.
         output: Ordinary stream after the block, and after its edit where it has one.
-        grid: Grid of the patches, at places 1 to h * w (0 to h * w - 1 where there is no class token);
-            injected tokens stand behind them.
+        grid: Grid of the patches, which stand behind the leading places and before injected tokens.
+        leading: Places before the patches.
         auxiliary: Side inputs of the pass by name.
     """
 
@@ -104,10 +124,14 @@ class BlockRun:
         grid: Grid,
         auxiliary: Mapping[str, Tensor],
         counts: Counter[str],
+        *,
         edit: BlockEdit | None = None,
+        leading: int = 1,
+        rotation: Rotation | None = None,
     ) -> None:
         self.block = block
         self.grid = grid
+        self.leading = leading
         self.auxiliary = auxiliary
         self.input = x
         self._counts = counts
@@ -118,6 +142,10 @@ class BlockRun:
             "k": block.split(block.k_proj(normed)),
             "v": block.split(block.v_proj(normed)),
         }
+        if rotation is not None:
+            patches = slice(leading, leading + grid.count)
+            for letter in "qk":
+                self._projected[letter] = rotation.turn(self._projected[letter], patches)
         self.after_attention = x + self.project(self.attend("qk"))
         self.output = self.after_attention + block.mlp(block.ln_2(self.after_attention))
         if edit is not None:

@@ -1,4 +1,4 @@
-"""A CLIP-family backbone: frozen towers over shared weights, one view of them per profile."""
+"""A backbone, with text or without: frozen towers over shared weights, one view of them per profile."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from torch import Tensor, nn
 
 from zsad.backbones.block import Block
 from zsad.backbones.card import BackboneCard, TowerName
+from zsad.backbones.opaque import OpaqueTower, OpaqueWeights, Tower
 from zsad.backbones.text import TextTower, TextWeights
-from zsad.backbones.vision import VisionTower, VisionWeights
+from zsad.backbones.vision import VisionTower
+from zsad.backbones.vision_values import VisionWeights
 from zsad.recipe.profiles import TextProfile, TowerProfile
 
 
@@ -35,11 +37,12 @@ class BlockAdapter(Protocol):
 
 
 class ClipBackbone:
-    """Vision and text weights, loaded once; towers of any profile are views of them.
+    """Vision and, where there are, text weights, loaded once; towers of any profile are views of them.
 
     Attributes:
         card: What is known of the weights.
-        arch: Architecture name, by which recipes know the backbones they were published on.
+        arch: Architecture name, by which recipes know the backbones they were published on; timm's begin
+            with ``timm:``.
         mean: Channel means of the image normalisation.
         std: Channel deviations of the image normalisation.
         native_profile: The vision numerics that the weights were trained with.
@@ -53,7 +56,7 @@ class ClipBackbone:
         *,
         card: BackboneCard,
         arch: str,
-        vision: VisionWeights,
+        vision: VisionWeights | OpaqueWeights,
         text: TextWeights | None,
         tokenizer: Callable[[Sequence[str]], Tensor] | None,
         mean: tuple[float, float, float],
@@ -73,7 +76,7 @@ class ClipBackbone:
         self.adapter = adapter
         self._vision, self._text, self._tokenizer = vision, text, tokenizer
         self._digest = digest
-        self._vision_towers: dict[TowerProfile, VisionTower] = {}
+        self._vision_towers: dict[TowerProfile, Tower] = {}
         self._text_towers: dict[TextProfile, TextTower] = {}
 
     @cached_property
@@ -92,9 +95,12 @@ class ClipBackbone:
         return frozenset(tensor.untyped_storage().data_ptr() for tensor in tensors if tensor.numel())
 
     def blocks(self, tower: TowerName) -> tuple[Block, ...] | None:
-        """Return the blocks that the towers of every profile share, or None for a backbone without text."""
+        """Return the blocks that the towers of every profile share, or None for a tower that has none.
+
+        Such are the text tower of a backbone without text, and an opaque vision tower.
+        """
         weights = self._vision if tower == "vision" else self._text
-        return None if weights is None else weights.blocks
+        return None if weights is None or isinstance(weights, OpaqueWeights) else weights.blocks
 
     def with_adapter(
         self,
@@ -110,11 +116,13 @@ class ClipBackbone:
             card: What is known of weights and adapter.
         """
         vision, text = adapter.blocks("vision"), adapter.blocks("text")
-        text_profile = self.native_text_profile
+        text_profile, weights = self.native_text_profile, self._vision
+        if vision is not None and isinstance(weights, VisionWeights):
+            weights = replace(weights, blocks=vision)
         return ClipBackbone(
             card=card,
             arch=self.arch,
-            vision=self._vision if vision is None else replace(self._vision, blocks=vision),
+            vision=weights,
             text=self._text if text is None or self._text is None else replace(self._text, blocks=text),
             tokenizer=self._tokenizer,
             mean=self.mean,
@@ -127,11 +135,19 @@ class ClipBackbone:
             adapter=adapter,
         )
 
-    def vision_tower(self, profile: TowerProfile | None = None) -> VisionTower:
-        """Return the tower of a profile, by default the native one; equal profiles share a tower."""
+    def vision_tower(self, profile: TowerProfile | None = None) -> Tower:
+        """Return the tower of a profile, by default the native one; equal profiles share a tower.
+
+        Raises:
+            InputError: The weights do not fit the profile's activation or positions.
+        """
         profile = profile or self.native_profile
         if profile not in self._vision_towers:
-            self._vision_towers[profile] = VisionTower(self._vision, profile).eval()
+            weights = self._vision
+            if isinstance(weights, OpaqueWeights):
+                self._vision_towers[profile] = OpaqueTower(weights, profile).eval()
+            else:
+                self._vision_towers[profile] = VisionTower(weights, profile).eval()
         return self._vision_towers[profile]
 
     def text_tower(self, profile: TextProfile | None = None) -> TextTower | None:
@@ -145,11 +161,14 @@ class ClipBackbone:
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """What parts may require of the backbone: ``cls_token``, ``text``, ``causal_text``.
+        """What parts may require of the backbone: ``cls_token``, ``streams``, ``text``, ``causal_text``.
 
-        Image features need no word: every backbone has one, of its class token or of its attention pool.
+        Image features need no word: every backbone has one, of its class token or of its pool.
         """
-        found = set[str]() if self._vision.class_embedding is None else {"cls_token"}
+        if isinstance(self._vision, OpaqueWeights):
+            found = {"cls_token"} if self._vision.leading else set[str]()
+        else:
+            found = {"streams"} if self._vision.class_embedding is None else {"streams", "cls_token"}
         if self.native_text_profile is not None:
             found.add("text")
             if self.native_text_profile.causal:

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from zsad.backbones.card import BackboneCard
+from zsad.backbones.clip import state_digest
 from zsad.backbones.dinov2 import DinoV2
-from zsad.backbones.dinov2_names import hub_tensors
+from zsad.backbones.dinov2_names import official_state
 from zsad.backbones.downloads import check_download
 from zsad.backbones.hub import hub_errors
+from zsad.backbones.placement import Placement
 from zsad.errors import InputError
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 PUBLISHED = BackboneCard(
     "facebook/dinov2", "LVD-142M (142 million curated web images, without labels)", licence="Apache-2.0"
 )
+
+EPSILON = 1e-6
+"""Of every LayerNorm, in the official code."""
 
 
 def load_dinov2(
@@ -52,9 +55,8 @@ def load_dinov2(
         card = BackboneCard(name_or_folder, f"not stated (file {path.name})")
         return dinov2_from_official_state(read_state_dict(path)[0], card=card, device=device, dtype=dtype)
     if path.is_dir():
-        return _load_folder(
-            path, BackboneCard(name_or_folder, f"not stated (folder {path.name})"), device, dtype
-        )
+        card = BackboneCard(name_or_folder, f"not stated (folder {path.name})")
+        return _load_folder(path, card, device, dtype)
     if not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name_or_folder):
         raise InputError(
             f"there is no DINOv2 folder or file '{name_or_folder}' "
@@ -75,6 +77,7 @@ def dinov2_from_official_state(
     state: Mapping[str, Tensor],
     *,
     heads: int | None = None,
+    epsilon: float = EPSILON,
     card: BackboneCard | None = None,
     device: torch.device = torch.device("cpu"),  # noqa: B008 -- immutable
     dtype: torch.dtype = torch.float32,
@@ -84,6 +87,7 @@ def dinov2_from_official_state(
     Args:
         state: ``cls_token``, ``pos_embed``, ``blocks.0.attn.qkv.weight`` and so on.
         heads: Attention heads; by default heads of 64 channels, as in every published model.
+        epsilon: Of the LayerNorms.
         card: What is known of the weights.
         device: Where to put it.
         dtype: Precision to run it in.
@@ -91,127 +95,99 @@ def dinov2_from_official_state(
     Raises:
         InputError: Keys or shapes are not those of a DINOv2.
     """
+    from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
+
+    from zsad.backbones.timm_files import check_state, translated
+    from zsad.backbones.timm_models import without_weights
+    from zsad.backbones.timm_weights import open_weights
+
     card = card or BackboneCard("DINOv2", "not stated")
+    options = _shape(state, card.name)
+    options |= {"num_heads": heads or options["embed_dim"] // 64, "norm_layer": _norm(epsilon)}
+    model = without_weights(partial(VisionTransformer, **options)).eval()
+    # A float64 tower's sums and factors are no float32 ones.
+    wide = {key: value.to(torch.promote_types(value.dtype, dtype)) for key, value in state.items()}
+    found = translated(wide, model, checkpoint_filter_fn, card.name, "a DINOv2")
+    check_state(found, model.state_dict(), card.name, "a DINOv2")
+    model.load_state_dict(found, assign=True)
+    weights, activation = open_weights(model, Placement(device, dtype))
+    # Nothing reads the mask token. The hash is of the weights as they were loaded.
+    hashed = {key: value for key, value in state.items() if key != "mask_token"}
+    return DinoV2(weights, activation, card, partial(state_digest, hashed))
+
+
+def _shape(state: Mapping[str, Tensor], name: str) -> dict[str, Any]:
+    """Return what timm's vision transformer is made of, by the shapes of the official tensors."""
     needed = ("cls_token", "pos_embed", "patch_embed.proj.weight", "blocks.0.attn.qkv.weight", "norm.weight")
     missing = [key for key in needed if key not in state]
+    swiglu = "blocks.0.mlp.w12.weight" in state
+    first = "blocks.0.mlp.w12.weight" if swiglu else "blocks.0.mlp.fc1.weight"
+    missing += [first] if first not in state else []
     if missing:
         raise InputError(
-            f"{card.name} does not hold a DINOv2 under its official key names: it lacks '{missing[0]}'"
+            f"{name} does not hold a DINOv2 under its official key names: it lacks '{missing[0]}'"
         )
     patch = state["patch_embed.proj.weight"]
-    registers = state["register_tokens"].shape[1] if "register_tokens" in state else 0
-    swiglu = "blocks.0.mlp.w12.weight" in state
-    options: dict[str, Any] = {
-        "hidden_size": patch.shape[0],
-        "num_hidden_layers": 1
-        + max(int(key.split(".")[1]) for key in state if re.match(r"blocks\.\d+\.", key)),
-        "num_attention_heads": heads or patch.shape[0] // 64,
-        # A SwiGLU keeps two thirds of the nominal ratio of 4.
-        "mlp_ratio": 4 if swiglu else state["blocks.0.mlp.fc1.weight"].shape[0] // patch.shape[0],
-        "use_swiglu_ffn": swiglu,
+    if patch.ndim != 4 or state["pos_embed"].ndim != 3:
+        raise InputError(
+            f"{name} does not hold a DINOv2: its patch embedding or positions have another shape"
+        )
+    from timm.layers.mlp import SwiGLUPacked
+
+    width, registers = patch.shape[0], state.get("register_tokens")
+    numbers = {int(found[1]) for key in state if (found := re.match(r"blocks\.(\d+)\.", key))}
+    return {
+        "img_size": math.isqrt(state["pos_embed"].shape[1] - 1) * patch.shape[-1],
         "patch_size": patch.shape[-1],
-        "image_size": math.isqrt(state["pos_embed"].shape[1] - 1) * patch.shape[-1],
-        "layer_norm_eps": 1e-6,
-    }
-    named = {name: tensor for key, value in state.items() for name, tensor in hub_tensors(key, value)}
-    named.setdefault("embeddings.mask_token", torch.zeros(1, patch.shape[0]))  # read in training alone
-    with _readable(card.name):
-        model = _complete(lambda: _from_tensors(options, registers, named), card.name)
-    return DinoV2(model, card, device, dtype)
+        "embed_dim": width,
+        "depth": 1 + max(numbers),
+        "mlp_ratio": (state[first].shape[0] + 0.5) / width,  # of which timm takes the whole channels
+        "init_values": 1.0,
+        "qkv_bias": "blocks.0.attn.qkv.bias" in state,
+        "reg_tokens": 0 if registers is None else registers.shape[1],
+        "no_embed_class": registers is not None,
+        "num_classes": 0,
+    } | ({"mlp_layer": SwiGLUPacked, "act_layer": torch.nn.SiLU} if swiglu else {})
+
+
+def _norm(epsilon: float) -> Any:
+    from timm.layers.norm import LayerNorm
+
+    return partial(LayerNorm, eps=epsilon)
 
 
 def _load_folder(folder: Path, card: BackboneCard, device: torch.device, dtype: torch.dtype) -> DinoV2:
+    from zsad.backbones.tensors import read_tensors
+
     source = f"the folder {folder}"
-    if not (folder / "config.json").is_file():
+    config, files = folder / "config.json", sorted(folder.glob("*.safetensors"))
+    if not config.is_file():
         raise InputError(f"{source} holds no DINOv2: it has no config.json")
-    if not any(folder.glob("*.safetensors")):
+    if not files:
         raise InputError(
             f"{source} has no model.safetensors; other weight files are not read, because loading them can "
             "run code"
         )
-    for path in sorted(folder.glob("*.safetensors")):
+    for path in files:
         check_download(path)
-    with _readable(source):
-        model = _complete(lambda: _from_folder(folder), source)
-    return DinoV2(model, card, device, dtype)
-
-
-@contextmanager
-def _readable(source: str) -> Iterator[None]:
-    """Say in one sentence that local weights cannot be read.
-
-    Raises:
-        InputError: Instead of what the libraries raise for damaged files and shapes that do not fit.
-    """
-    from safetensors import SafetensorError
-
     try:
-        yield
-    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise InputError(f"{source} does not hold a readable DINOv2: {reason}") from error
-
-
-def _complete(load: Callable[[], tuple[PreTrainedModel, Mapping[str, Any]]], source: str) -> PreTrainedModel:
-    """Load without transformers' messages, and refuse weights that do not fill the model exactly.
-
-    Raises:
-        InputError: Weights are missing, unknown, or of another shape.
-    """
-    with _quiet():
-        model, info = load()
-    problems = {
-        "lacks": sorted(info["missing_keys"]),
-        "has the unknown": sorted(info["unexpected_keys"]),
-        "has another shape of": sorted(str(key) for key in info["mismatched_keys"]),
-    }
-    for what, keys in problems.items():
-        if keys:
-            raise InputError(f"{source} does not hold the weights of a DINOv2: it {what} '{keys[0]}'")
-    return model
-
-
-def _from_folder(folder: Path) -> tuple[PreTrainedModel, Mapping[str, Any]]:
-    from transformers import AutoConfig, Dinov2Model, Dinov2WithRegistersModel
-
-    config = AutoConfig.from_pretrained(folder)
-    kinds: dict[str, Any] = {"dinov2": Dinov2Model, "dinov2_with_registers": Dinov2WithRegistersModel}
-    if config.model_type not in kinds:
-        raise InputError(f"the folder {folder} holds a model of type {config.model_type}, not a DINOv2")
-    loaded: tuple[PreTrainedModel, Mapping[str, Any]] = kinds[config.model_type].from_pretrained(
-        folder, config=config, use_safetensors=True, output_loading_info=True
+        told = json.loads(config.read_text())
+        kind, heads = told["model_type"], int(told.get("num_attention_heads", 0)) or None
+        epsilon, activation = float(told.get("layer_norm_eps", EPSILON)), told.get("hidden_act", "gelu")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{source} does not hold a readable DINOv2: its config.json is damaged") from error
+    if kind not in ("dinov2", "dinov2_with_registers"):
+        raise InputError(f"{source} holds a model of type {kind}, not a DINOv2")
+    if activation != "gelu":
+        raise InputError(
+            f"{source} holds a DINOv2 with the activation {activation}, which zsad does not know"
+        )
+    state: dict[str, Tensor] = {}
+    for path in files:
+        state |= read_tensors(path)
+    named = replace(card, name=source)
+    tower = dinov2_from_official_state(
+        official_state(state), heads=heads, epsilon=epsilon, card=named, device=device, dtype=dtype
     )
-    return loaded
-
-
-def _from_tensors(
-    options: Mapping[str, Any], registers: int, state: Mapping[str, Tensor]
-) -> tuple[PreTrainedModel, Mapping[str, Any]]:
-    import transformers
-
-    kind: Any = transformers.Dinov2Model
-    config: Any = transformers.Dinov2Config(**options)
-    if registers:
-        kind = transformers.Dinov2WithRegistersModel
-        config = transformers.Dinov2WithRegistersConfig(**options, num_register_tokens=registers)
-    loaded: tuple[PreTrainedModel, Mapping[str, Any]] = kind.from_pretrained(
-        None, config=config, state_dict=dict(state), output_loading_info=True
-    )
-    return loaded
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence transformers' loading bars and reports: what matters of them is said as an error."""
-    from transformers.utils import logging as transformers_logging
-
-    logging: Any = transformers_logging  # has no types
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
+    tower.card = card
+    return tower

@@ -1,65 +1,54 @@
-"""Names of DINOv2's tensors: the official ones, those of the files on the hub, those of transformers."""
+"""Names of DINOv2's tensors: from those of transformers' files to the official ones."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Mapping
 
 import torch
-from torch import Tensor, nn
-
-from zsad.backbones.clip import state_digest
+from torch import Tensor
 
 _OFFICIAL_NAMES = (
-    (r"cls_token|mask_token|register_tokens", r"embeddings.\g<0>"),
-    (r"pos_embed", "embeddings.position_embeddings"),
-    (r"patch_embed\.proj\.(\w+)", r"embeddings.patch_embeddings.projection.\1"),
-    (r"norm\.(\w+)", r"layernorm.\1"),
-    (r"blocks\.(\d+)\.(norm[12]\.\w+|mlp\.fc[12]\.\w+)", r"encoder.layer.\1.\2"),
-    (r"blocks\.(\d+)\.attn\.proj\.(\w+)", r"encoder.layer.\1.attention.output.dense.\2"),
-    (r"blocks\.(\d+)\.ls([12])\.gamma", r"encoder.layer.\1.layer_scale\2.lambda1"),
-    (r"blocks\.(\d+)\.mlp\.w12\.(\w+)", r"encoder.layer.\1.mlp.weights_in.\2"),
-    (r"blocks\.(\d+)\.mlp\.w3\.(\w+)", r"encoder.layer.\1.mlp.weights_out.\2"),
+    (r"embeddings\.(cls_token|mask_token|register_tokens)", r"\1"),
+    (r"embeddings\.position_embeddings", "pos_embed"),
+    (r"embeddings\.patch_embeddings\.projection\.(\w+)", r"patch_embed.proj.\1"),
+    (r"layernorm\.(\w+)", r"norm.\1"),
+    (r"encoder\.layer\.(\d+)\.(norm[12]\.\w+|mlp\.fc[12]\.\w+)", r"blocks.\1.\2"),
+    (r"encoder\.layer\.(\d+)\.attention\.(?:output\.dense|o_proj)\.(\w+)", r"blocks.\1.attn.proj.\2"),
+    (r"encoder\.layer\.(\d+)\.layer_scale([12])\.lambda1", r"blocks.\1.ls\2.gamma"),
+    (r"encoder\.layer\.(\d+)\.mlp\.weights_in\.(\w+)", r"blocks.\1.mlp.w12.\2"),
+    (r"encoder\.layer\.(\d+)\.mlp\.(?:weights_out|down_proj)\.(\w+)", r"blocks.\1.mlp.w3.\2"),
 )
-"""Official names and those of the files on the hub, which every version of transformers reads."""
+"""Names of the files on the hub, and of transformers 5's modules, and the official ones."""
 
-_MODULE_NAMES = (
-    (".attention.q_proj.", ".attention.attention.query."),
-    (".attention.k_proj.", ".attention.attention.key."),
-    (".attention.v_proj.", ".attention.attention.value."),
-    (".attention.o_proj.", ".attention.output.dense."),
-    (".mlp.down_proj.", ".mlp.weights_out."),
-)
-"""Names of transformers 5's modules and those of the files on the hub."""
+_JOINED = (
+    (r"encoder\.layer\.(\d+)\.attention\.(?:attention\.)?(query|key|value|[qkv]_proj)\.(\w+)",
+     r"blocks.\1.attn.qkv.\3", ("q", "k", "v")),
+    (r"encoder\.layer\.(\d+)\.mlp\.(gate|up)_proj\.(\w+)", r"blocks.\1.mlp.w12.\3", ("g", "u")),
+)  # fmt: skip
+"""Tensors that are one in the official code, and the first letters of their parts in order."""
 
 
-def hub_tensors(key: str, value: Tensor) -> Iterator[tuple[str, Tensor]]:
-    """Yield an official tensor under the names of the files on the hub."""
-    block = re.fullmatch(r"blocks\.(\d+)\.attn\.qkv\.(\w+)", key)
-    if block:
-        for name, part in zip(("query", "key", "value"), value.chunk(3), strict=True):
-            yield f"encoder.layer.{block[1]}.attention.attention.{name}.{block[2]}", part
-        return
-    for pattern, name in _OFFICIAL_NAMES:
-        found = re.fullmatch(pattern, key)
-        if found:
-            yield found.expand(name), value
-            return
-    yield key, value  # is refused as unknown when it is loaded
-
-
-def weights_digest(model: nn.Module) -> str:
-    """Hash the weights under the names of the hub's files, without the mask token, which nothing reads."""
-    state = model.state_dict()
-    named: dict[str, Tensor] = {}
+def official_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors of a file that transformers wrote under official names; unknown ones keep theirs."""
+    found: dict[str, Tensor] = {}
+    parts: dict[str, dict[str, Tensor]] = {}
     for key, value in state.items():
-        if key.endswith("mask_token") or ".mlp.up_proj." in key:
-            continue
-        if ".mlp.gate_proj." in key:
-            both = (value, state[key.replace("gate_proj", "up_proj")])
-            named[key.replace("gate_proj", "weights_in")] = torch.cat(both)
-            continue
-        for module, file in _MODULE_NAMES:
-            key = key.replace(module, file)
-        named[key] = value
-    return state_digest(named)
+        for pattern, name, _ in _JOINED:
+            if match := re.fullmatch(pattern, key):
+                parts.setdefault(match.expand(name), {})[match[2][0]] = value
+                break
+        else:
+            found[_official(key)] = value
+    for name, pieces in parts.items():
+        letters = next(letters for _, _, letters in _JOINED if set(pieces) <= set(letters))
+        if set(pieces) == set(letters):  # otherwise the whole is missed by its name
+            found[name] = torch.cat([pieces[letter] for letter in letters])
+    return found
+
+
+def _official(key: str) -> str:
+    for pattern, name in _OFFICIAL_NAMES:
+        if match := re.fullmatch(pattern, key):
+            return match.expand(name)
+    return key

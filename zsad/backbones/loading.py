@@ -1,4 +1,4 @@
-"""Load any backbone by name: one that a plugin registered, or an open_clip model."""
+"""Load any backbone by name: one that a plugin registered, or a model of open_clip or timm."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ def load_backbone(
 
     Args:
         name: A registered name (``zsad backbones``), ``ARCH:PRETRAINED``, ``ARCH[:PRETRAINED]@FILE``,
-            ``ARCH@random:SEED`` (timing only) or ``hf-hub:REPOSITORY``; None for the default.
+            ``ARCH@random:SEED`` (timing only), ``hf-hub:REPOSITORY``, or ``timm:NAME``, ``timm:NAME@FILE``,
+            ``timm:NAME@random:SEED`` for a vision tower alone; None for the default.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
         host: Plugin host, by default the process's own.
@@ -33,6 +34,11 @@ def load_backbone(
         spec = host.backbones.get(name).spec
         backbone: ClipBackbone = load_object(spec.factory)(where, precision)
         return backbone
+    parsed = parse_backbone(name)
+    if parsed.library == "timm":
+        from zsad.backbones.timm_loading import load_timm  # as long as open_clip
+
+        return load_timm(parsed, where, precision)
     from zsad.backbones.open_clip_loading import load_open_clip  # open_clip takes seconds to import
 
-    return load_open_clip(parse_backbone(name), where, precision)
+    return load_open_clip(parsed, where, precision)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from zsad.backbones.vision import VisionTower
+from zsad.backbones.opaque import Tower
 from zsad.errors import InputError
 
 GIB = 2**30
@@ -22,18 +22,20 @@ _CGROUP = Path("/sys/fs/cgroup")
 _MEMORY = Path("/proc/meminfo")
 
 
-def needed_memory(tower: VisionTower, side: int) -> int:
+def needed_memory(tower: Tower, side: int) -> int:
     """Return an estimate in bytes of what one image takes, the least that methods get by with.
 
-    Beside states and pixels that is one similarity of every patch with every other.
+    Beside states and pixels that is one similarity of every patch with every other, on the coarsest grid that
+    the tower has.
 
     Args:
         tower: The vision tower.
         side: Of the square input in pixels.
     """
-    tokens = (side // tower.patch_size) ** 2
-    size = tower.position_embedding.element_size()
-    return tokens * tokens * 4 + _STATES * tokens * tower.width * size + _PIXELS * side * side
+    levels = tower.levels(side)
+    tokens = min(count for count, _ in levels)
+    states = max(count * width for count, width in levels)
+    return tokens * tokens * 4 + _STATES * states * tower.dtype.itemsize + _PIXELS * side * side
 
 
 def available_memory(device: torch.device) -> int | None:
@@ -47,7 +49,7 @@ def available_memory(device: torch.device) -> int | None:
     return min(found, default=None)
 
 
-def check_memory(tower: VisionTower, side: int, available: int | None) -> None:
+def check_memory(tower: Tower, side: int, available: int | None) -> None:
     """Check that one image of a size fits into memory.
 
     Args:

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
 from zsad.errors import InputError, nearest
 from zsad.plugin.host import Host
 
-FORMS = "ARCH:PRETRAINED, ARCH[:PRETRAINED]@/path/to/file, ARCH@random:SEED or hf-hub:REPOSITORY"
+FORMS = (
+    "ARCH:PRETRAINED, ARCH[:PRETRAINED]@/path/to/file, ARCH@random:SEED, hf-hub:REPOSITORY, or for vision "
+    "alone timm:NAME[.TAG][@/path/to/file or @random:SEED]"
+)
+
+TIMM = "timm:"
+"""How the names of timm's models begin here; without it some of them are also names of open_clip's."""
 
 
 def default_backbone(host: Host) -> str:
@@ -32,10 +39,12 @@ class BackboneName:
 
     Attributes:
         text: As written.
-        arch: open_clip architecture, ``hf-hub:...``, or a path to a model-config JSON.
-        pretrained: open_clip's tag, or None. Beside a file, it says which weights the file holds.
+        arch: open_clip architecture, ``hf-hub:...``, or a path to a model-config JSON; or timm's model behind
+            ``timm:``, without a tag.
+        pretrained: The library's tag, or None. Beside a file, it says which weights the file holds.
         file: Local weights, or None.
         seed: Seed of random weights, or None.
+        library: Which one loads it.
     """
 
     text: str
@@ -43,6 +52,7 @@ class BackboneName:
     pretrained: str | None = None
     file: Path | None = None
     seed: int | None = None
+    library: Literal["open_clip", "timm"] = "open_clip"
 
     @property
     def config(self) -> Path | None:
@@ -66,11 +76,13 @@ def open_clip_archs() -> tuple[str, ...]:
 
 
 def parse_backbone(text: str) -> BackboneName:
-    """Parse ``ARCH:PRETRAINED``, ``ARCH[:PRETRAINED]@FILE``, ``ARCH@random:SEED`` or ``hf-hub:REPOSITORY``.
+    """Parse a name of one of the ``FORMS``. What timm has is not looked up: it takes seconds to import.
 
     Raises:
-        InputError: Not of that form, an unknown architecture, or a missing file.
+        InputError: Not of that form, an architecture that open_clip has not, or a missing file.
     """
+    if text.startswith(TIMM):
+        return _parse_timm(text)
     if text.startswith("hf-hub:"):
         return BackboneName(text, text)
     named, at, source = text.partition("@")
@@ -86,6 +98,23 @@ def parse_backbone(text: str) -> BackboneName:
                 f"or {arch}@random:0 to time it"
             )
         return BackboneName(text, arch, pretrained=tag)
+    return _with_source(text, arch, tag, source)
+
+
+def _parse_timm(text: str) -> BackboneName:
+    named, at, source = text.partition("@")
+    arch, _, tag = named.partition(".")
+    if arch == TIMM:
+        raise InputError(
+            f"backbone '{text}' names no model; write {TIMM}vit_small_patch14_dinov2, for example"
+        )
+    if not at:
+        return BackboneName(text, arch, pretrained=tag or None, library="timm")
+    return replace(_with_source(text, arch, tag, source), library="timm")
+
+
+def _with_source(text: str, arch: str, tag: str, source: str) -> BackboneName:
+    """Return a name whose weights are those of a file, or random."""
     if source.startswith("random:"):
         seed = source.removeprefix("random:")
         if tag:
@@ -95,6 +124,8 @@ def parse_backbone(text: str) -> BackboneName:
         if int(seed) >= 2**63:
             raise InputError(f"backbone '{text}': the seed after 'random:' has to be below 2^63")
         return BackboneName(text, arch, seed=int(seed))
+    if not source.strip():
+        raise InputError(f"backbone '{text}' names no file after '@'; write {text.rstrip()}/path/to/file")
     file = Path(source).expanduser()
     if not file.is_file():
         raise InputError(f"backbone '{text}': there is no weights file {file}")

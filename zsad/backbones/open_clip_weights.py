@@ -16,7 +16,7 @@ from zsad.backbones.block import Block
 from zsad.backbones.placement import Placement, activation_of
 from zsad.backbones.siglip_weights import is_siglip, siglip_weights
 from zsad.backbones.text import TextWeights
-from zsad.backbones.vision import VisionWeights
+from zsad.backbones.vision_values import VisionWeights
 from zsad.errors import InputError
 from zsad.recipe.profiles import Activation, TextProfile, TowerProfile
 

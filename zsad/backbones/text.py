@@ -80,7 +80,8 @@ class TextTower(nn.Module):
     def tokenize(self, texts: Sequence[str]) -> Tensor:
         """Return token ids [n, context_length] int64 on the tower's device; warns of texts that are cut."""
         ids = self.tokenizer(texts)
-        for text in cut_texts(self.tokenizer, texts, ids):
+        # Beginnings of words are tried there, which a tokenizer that warns of words need not know.
+        for text in cut_texts(getattr(self.tokenizer, "rows", self.tokenizer), texts, ids):
             warnings.warn(
                 f"the text '{text}' is longer than the {self.profile.context_length} tokens that this "
                 "backbone reads, and its end is left out; shorten it",

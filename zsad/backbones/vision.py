@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from zsad.backbones.attention_pool import AttentionPool
 from zsad.backbones.block import Block, BlockRun
+from zsad.backbones.frozen import Frozen
 from zsad.backbones.injection import check_edits, with_entering, with_replaced
 from zsad.backbones.position import resize_position_embedding
 from zsad.backbones.precision import full_float32
+from zsad.backbones.vision_values import VisionOutput, VisionWeights, check_side
 from zsad.errors import InputError
 from zsad.recipe.profiles import TowerProfile
 from zsad.streams import Injection, Stream, Term, TokenRequest, VisionRequest, WindowRequest
@@ -26,48 +27,6 @@ V = TypeVar("V")
 
 WINDOW_BATCH = 8192
 """Windows per forward call: bounds memory, not results."""
-
-
-@dataclass(frozen=True)
-class VisionOutput:
-    """What one request gets from a pass.
-
-    Attributes:
-        token_sets: In the order of the request.
-        image_feature: [B, C] joint feature of the class token or of the attention pool, not normalised.
-    """
-
-    token_sets: tuple[TokenSet, ...]
-    image_feature: Tensor
-
-
-@dataclass(frozen=True)
-class VisionWeights:
-    """The loaded weights of a tower, shared by the towers of every profile.
-
-    Attributes:
-        patch_embedding: Maps [B, 3, H, W] to [B, D, h, w].
-        class_embedding: [D], or None for a tower without a class token.
-        position_embedding: [1 + h0 * w0, D], or [h0 * w0, D] without a class token.
-        native_grid: (h0, w0).
-        ln_pre: Norm before the first block, or identity.
-        blocks: The transformer blocks.
-        ln_post: Norm after the last block.
-        projection: [D, C], or None where the pool leads to the joint space.
-        patch_size: Side of a patch in pixels.
-        pool: What the image feature is read with where there is no class token.
-    """
-
-    patch_embedding: nn.Module
-    class_embedding: Tensor | None
-    position_embedding: Tensor
-    native_grid: tuple[int, int]
-    ln_pre: nn.Module
-    blocks: tuple[Block, ...]
-    ln_post: nn.Module
-    projection: Tensor | None
-    patch_size: int
-    pool: AttentionPool | None = None
 
 
 class VisionTower(nn.Module):
@@ -83,19 +42,34 @@ class VisionTower(nn.Module):
         self.profile = profile
         self.patch_embedding = weights.patch_embedding
         self.class_embedding = _frozen(weights.class_embedding)
-        self.position_embedding = nn.Parameter(weights.position_embedding, requires_grad=False)
-        self.ln_pre, self.ln_post = weights.ln_pre, weights.ln_post
+        self.registers = _frozen(weights.registers)
+        self.position_embedding = _frozen(weights.position_embedding)
+        self.rotary = weights.rotary
+        self.ln_pre: nn.Module = weights.ln_pre
+        self.ln_post: nn.Module = weights.ln_post
         self.blocks = nn.ModuleList(block.with_activation(profile.activation) for block in weights.blocks)
         self.projection = _frozen(weights.projection)
         self.pool = weights.pool and weights.pool.with_activation(profile.activation)
         self.native_grid = weights.native_grid
         self.patch_size = weights.patch_size
         self.counts: Counter[str] = Counter()
+        self._frozen = Frozen()
 
     @property
     def device(self) -> torch.device:
         """Where the tower's parameters are."""
-        return self.position_embedding.device
+        return self._first_norm.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the tower's parameters."""
+        return self._first_norm.dtype
+
+    @property
+    def _first_norm(self) -> Tensor:
+        block = self.blocks[0]
+        assert isinstance(block, Block)
+        return block.ln_1.weight
 
     @property
     def depth(self) -> int:
@@ -105,20 +79,19 @@ class VisionTower(nn.Module):
     @property
     def width(self) -> int:
         """Channels of the blocks."""
-        return self.position_embedding.shape[1]
+        return self._first_norm.shape[0]
 
     @property
     def embed_dim(self) -> int:
-        """Channels of the joint space."""
+        """Channels of the joint space; where there is neither pool nor projection, it is that of ln_post."""
         if self.pool is not None:
             return self.pool.embed_dim
-        assert self.projection is not None  # a tower has one or the other
-        return self.projection.shape[1]
+        return self.width if self.projection is None else self.projection.shape[1]
 
     @property
     def leading(self) -> int:
-        """Places before the patches: 1 for the class token, 0 in a tower without one."""
-        return 0 if self.class_embedding is None else 1
+        """Places before the patches: the class token, if any, and registers."""
+        return (self.class_embedding is not None) + (0 if self.registers is None else len(self.registers))
 
     @property
     def native_image_size(self) -> int:
@@ -127,12 +100,15 @@ class VisionTower(nn.Module):
 
     def check_image_size(self, size: int) -> None:
         """Raise InputError unless a square of ``size`` pixels is a whole number of patches."""
-        if size < self.patch_size or size % self.patch_size:
-            low = max(self.patch_size, size - size % self.patch_size)
-            raise InputError(
-                f"image size {size} is not a multiple of the backbone's patch size {self.patch_size}; "
-                f"use --image-size {low} or {low + self.patch_size}"
-            )
+        check_side(size, self.patch_size)
+
+    def levels(self, side: int) -> tuple[tuple[int, int], ...]:
+        """Return tokens and channels of what a pass over a square of ``side`` pixels holds."""
+        return (((side // self.patch_size) ** 2, self.width),)
+
+    def tap_widths(self, blocks: Sequence[int], stage: Stage) -> tuple[int, ...]:
+        """Return the channels of tokens that are read at blocks."""
+        return (self.embed_dim if stage == "joint" else self.width,) * len(blocks)
 
     @full_float32()
     def forward(
@@ -145,7 +121,7 @@ class VisionTower(nn.Module):
         """Run one pass and read what each request asks for.
 
         Args:
-            images: [B, 3, S, S], normalised.
+            images: [B, 3, H, W], normalised; both sides whole numbers of patches.
             requests: One per method; equal streams, terms and readouts are computed once.
             auxiliary: Side inputs that terms may read.
             injection: Tokens that take part in the pass and are read beside the patches, and edits of
@@ -157,19 +133,21 @@ class VisionTower(nn.Module):
         Raises:
             InputError: A token set is read, or a block edited, that the tower has not, a window does not fit,
                 or something needs a class token that the tower has not.
+            ZsadError: A term changed weights of the tower, in this pass or before.
         """
+        self._frozen.check()
         injection = injection or Injection()
         self.counts["passes"] += 1
         # One by one: convolutions of large batches round differently than those of small ones.
-        pixels = torch.split(images.to(self.position_embedding.dtype), 1)
+        pixels = torch.split(images.to(self.dtype), 1)
         patches = torch.cat([self.patch_embedding(image) for image in pixels])
         grid = Grid(patches.shape[2], patches.shape[3])
         embedded = self._embed(patches.flatten(2).transpose(1, 2), grid)
         token_requests = [token for request in requests for token in request.tokens]
-        self._check_blocks(token_requests)
+        for request in requests:
+            self.check_request(request)
         check_edits(injection, self.depth)
-        class_position = self.position_embedding[0] if self.leading else None
-        entering = self.ln_pre(with_entering(embedded, injection, class_position))
+        entering = self.ln_pre(with_entering(embedded, injection, self._class_position))
         states, last = self._run(entering, grid, token_requests, auxiliary or {}, injection)
 
         def window_features(window: WindowRequest) -> TokenSet:
@@ -177,12 +155,12 @@ class VisionTower(nn.Module):
 
         def class_feature(ln_post: bool) -> Tensor:
             # Likewise: a product of few rows rounds them differently than one of many.
-            states = torch.split(last[:, : self.leading + patch_count(grid)], 1)
+            states = torch.split(last[:, : self.leading + grid.count], 1)
             return torch.cat([self._image_feature(state, ln_post) for state in states])
 
         def read_place(place: TokenRequest) -> tuple[Tensor, Tensor | None]:
             state = states[_state_key(place)]
-            count = patch_count(grid) + self._has_class(place.stream, place.block)
+            count = grid.count + self._places_before(place.stream, place.block)
             # Injected tokens, behind the patches, are read apart: together they would round otherwise.
             behind = state[:, count:]
             return (
@@ -195,10 +173,11 @@ class VisionTower(nn.Module):
 
         def token_set(token: TokenRequest) -> TokenSet:
             tokens, injected = read(replace(token, name=""))
-            has_class = self._has_class(token.stream, token.block)
+            before = self._places_before(token.stream, token.block)
+            has_class = before and self.class_embedding is not None
             return TokenSet(
                 token.name,
-                tokens[:, 1:] if has_class else tokens,
+                tokens[:, before:],
                 grid,
                 token.stage,
                 token.block,
@@ -217,31 +196,41 @@ class VisionTower(nn.Module):
             for request in requests
         )
 
-    def _check_blocks(self, requests: Sequence[TokenRequest]) -> None:
-        for request in requests:
-            if not 1 <= request.block <= self.depth:
+    def check_request(self, request: VisionRequest) -> None:
+        """Raise InputError if a method reads at a block that the tower has not."""
+        for token in request.tokens:
+            if not 1 <= token.block <= self.depth:
                 raise InputError(
-                    f"token set '{request.name}' is read at block {request.block}, "
+                    f"token set '{token.name}' is read at block {token.block}, "
                     f"but this tower has {self.depth} blocks"
                 )
 
     def _embed(self, patches: Tensor, grid: Grid) -> Tensor:
-        """Add the class token, if any, and positions to patch embeddings [B, N, D]: [B, T, D]."""
-        position = resize_position_embedding(
-            self.position_embedding,
-            self.native_grid,
-            (grid.height, grid.width),
-            self.profile.position_embedding,
-            self.leading,
-        )
-        if self.class_embedding is None:
-            return patches + position
-        tokens = torch.cat([self.class_embedding.expand(patches.shape[0], 1, -1), patches], dim=1)
-        return tokens + position
+        """Add class token, positions and registers, if any, to patch embeddings [B, N, D]: [B, T, D]."""
+        batch, tokens, first = patches.shape[0], patches, 0
+        if self.class_embedding is not None:
+            tokens, first = torch.cat([self.class_embedding.expand(batch, 1, -1), patches], dim=1), 1
+        if self.position_embedding is not None:
+            size, how = (grid.height, grid.width), self.profile.position_embedding
+            position = resize_position_embedding(self.position_embedding, self.native_grid, size, how, first)
+            tokens = tokens + position
+        if self.registers is not None:
+            registers = self.registers.expand(batch, -1, -1)
+            tokens = torch.cat([tokens[:, :first], registers, tokens[:, first:]], dim=1)
+        return tokens
 
-    def _has_class(self, stream: Stream | None, block: int) -> bool:
-        """Whether the first place of a stream at a block is the class token."""
-        return self.leading == 1 and (stream is None or stream.has_class_token(block))
+    @property
+    def _class_position(self) -> Tensor | None:
+        """Position of the class token, [D], or None in a tower without one."""
+        if self.class_embedding is None:
+            return None
+        if self.position_embedding is None:
+            return torch.zeros_like(self.class_embedding)
+        return self.position_embedding[0]
+
+    def _places_before(self, stream: Stream | None, block: int) -> int:
+        """Return how many places stand before the patches in a stream at a block."""
+        return self.leading if stream is None or stream.has_class_token(block) else 0
 
     def _run(
         self,
@@ -262,12 +251,16 @@ class VisionTower(nn.Module):
                 last_block[request.stream] = max(request.block, last_block.get(request.stream, 0))
         refined: dict[Stream, Tensor] = {}
         states: dict[_StateKey, Tensor] = {}
-        length = self.leading + patch_count(grid)
+        length = self.leading + grid.count
+        rotation = None if self.rotary is None else self.rotary.on(grid)
         for number, block in enumerate(self.blocks, start=1):
             self.counts["blocks"] += 1
             x = with_replaced(x, length, number, injection)
             assert isinstance(block, Block)
-            state = BlockRun(block, x, grid, auxiliary, self.counts, injection.edits.get(number))
+            state = BlockRun(
+                block, x, grid, auxiliary, self.counts,
+                edit=injection.edits.get(number), leading=self.leading, rotation=rotation,
+            )  # fmt: skip
             terms = _cached(partial(self._term, state))
             for stream, end in last_block.items():
                 if number > end:
@@ -290,7 +283,8 @@ class VisionTower(nn.Module):
 
     def _term(self, state: BlockRun, term: Term) -> Tensor:
         self.counts["terms"] += 1
-        return term(state)
+        with self._frozen.kept(state.block, term):
+            return term(state)
 
     def _read(self, state: Tensor, stage: Stage) -> Tensor:
         """Take a raw state [B, T, D] to a stage."""
@@ -299,12 +293,15 @@ class VisionTower(nn.Module):
         normed: Tensor = self.ln_post(state)
         return normed if stage == "ln_post" else self._to_joint(normed)
 
+    def to_joint(self, tokens: Tensor) -> Tensor:
+        """Return raw tokens [..., D] in the joint space, [..., C], in the precision that they came in."""
+        return self._read(tokens.to(self.dtype), "joint").to(tokens.dtype)
+
     def _to_joint(self, tokens: Tensor) -> Tensor:
         """Take tokens [B, T, D] or [B, D] to the joint space."""
         if self.pool is not None:
             return self.pool.each(tokens)
-        assert self.projection is not None  # a tower has one or the other
-        return tokens @ self.projection
+        return tokens if self.projection is None else tokens @ self.projection
 
     def _image_feature(self, state: Tensor, ln_post: bool) -> Tensor:
         """Read the class token of a state [B, T, D], or pool its patches: [B, C]."""
@@ -312,10 +309,10 @@ class VisionTower(nn.Module):
             return self._to_joint(self.ln_post(state[:, 0]) if ln_post else state[:, 0])
         if not ln_post:
             raise InputError(
-                "this backbone has no class token that could be read without ln_post; "
+                "this backbone pools its image feature: no class token of it could be read without ln_post; "
                 "use --set readout.cls_ln_post=true"
             )
-        feature: Tensor = self.pool(self.ln_post(state))
+        feature: Tensor = self.pool(self.ln_post(state[:, self.leading :]))
         return feature
 
     def _window_features(
@@ -325,15 +322,16 @@ class VisionTower(nn.Module):
 
         Patches keep the position rows of the full image (Jeong et al., CVPR 2023, section 4.2).
         """
-        if self.leading == 0:
+        if self.class_embedding is None or self.rotary is not None:
+            lacks = "no class token" if self.class_embedding is None else "no table of positions"
             raise InputError(
-                "this backbone has no class token to read windows of patches by; use a CLIP of the ViT family"
+                f"this backbone has {lacks} to read windows of patches by; use a CLIP of the ViT family"
             )
         index = window_index(grid, window.size, window.stride).to(embedded.device)
         batch, count = embedded.shape[0], index.shape[0]
-        patches = embedded[:, 1:][:, index]  # [B, windows, size * size, D]
-        class_token = embedded[:, :1].unsqueeze(1).expand(-1, count, -1, -1)
-        sequences = torch.cat([class_token, patches], dim=2).flatten(0, 1)
+        patches = embedded[:, self.leading :][:, index]  # [B, windows, size * size, D]
+        before = embedded[:, : self.leading].unsqueeze(1).expand(-1, count, -1, -1)
+        sequences = torch.cat([before, patches], dim=2).flatten(0, 1)
         features = []
         for chunk in torch.split(sequences, WINDOW_BATCH):
             self.counts["window_passes"] += 1
@@ -344,9 +342,11 @@ class VisionTower(nn.Module):
                     x = block(x)
                 else:
                     assert isinstance(block, Block)
-                    x = BlockRun(block, x, Grid(window.size, window.size), {}, Counter(), edit).output
+                    square = Grid(window.size, window.size)
+                    run = BlockRun(block, x, square, {}, Counter(), edit=edit, leading=self.leading)
+                    x = run.output
             features.append(self._image_feature(x, ln_post=True))
-        incidence = torch.zeros(count, patch_count(grid), device=embedded.device)
+        incidence = torch.zeros(count, grid.count, device=embedded.device)
         incidence.scatter_(1, index, 1.0)
         tokens = torch.cat(features).reshape(batch, count, -1)
         return TokenSet(window.name, tokens, Windows(grid, incidence), "joint", self.depth)
@@ -365,11 +365,6 @@ def window_index(grid: Grid, size: int, stride: int) -> Tensor:
         )
     cells = torch.arange(grid.height * grid.width).view(grid.height, grid.width)
     return cells.unfold(0, size, stride).unfold(1, size, stride).reshape(-1, size * size)
-
-
-def patch_count(grid: Grid) -> int:
-    """Return the number of patches of a grid."""
-    return grid.height * grid.width
 
 
 _StateKey = tuple[Stream | None, int, str]

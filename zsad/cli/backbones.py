@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from zsad.backbones.names import FORMS, default_backbone, open_clip_archs
+from zsad.backbones.names import FORMS, TIMM, default_backbone, open_clip_archs, parse_backbone
 from zsad.cli.groups import list_group
 from zsad.cli.output import JsonOption, print_fields, print_json, print_message, print_table
 from zsad.errors import InputError, nearest
@@ -35,21 +35,26 @@ def list_backbones(as_json: JsonOption = False) -> None:
     rows = [row | {"default": "yes" if row["default"] else None} for row in registered + archs]
     print_table(rows, ("name", "source", "default", "summary"))
     print_message(
-        f"open_clip architectures are used as {FORMS}; 'zsad backbones info ARCH' lists their weights"
+        f"a backbone is one of these names, or {FORMS}; 'zsad backbones info ARCH' or 'info timm:NAME' lists "
+        "the weights that there are"
     )
 
 
 @app.command("info")
 def info(
-    name: Annotated[str, typer.Argument(help="A registered name, or an open_clip architecture.")],
+    name: Annotated[
+        str, typer.Argument(help="A registered name, an open_clip architecture, or timm:NAME[.TAG].")
+    ],
     as_json: JsonOption = False,
 ) -> None:
-    """Describe a backbone; for an architecture of open_clip, its shape and its pretrained weights."""
+    """Describe a backbone; for a model of open_clip or timm, its shape and its pretrained weights."""
     host = get_host()
     if name in host.backbones:
         claim = host.backbones.get(name)
         card = read_resource(claim.spec.card) if claim.spec.card else None
         fields = {"name": name, "source": claim.distribution, "summary": claim.spec.summary, "card": card}
+    elif name.startswith(TIMM):
+        fields = _timm(name)
     else:
         fields = _arch(name)
     if as_json:
@@ -78,4 +83,36 @@ def _arch(name: str) -> dict[str, Any]:
         "blocks": vision.get("layers"),
         "embed_dim": config["embed_dim"],
         "pretrained": open_clip.list_pretrained_tags_by_model(name),
+    }
+
+
+def _timm(name: str) -> dict[str, Any]:
+    import torch
+
+    from zsad.backbones.card import BackboneCard
+    from zsad.backbones.opaque import OpaqueTower
+    from zsad.backbones.timm_loading import TimmModel, from_timm
+    from zsad.backbones.timm_models import plan_of, tags_of
+    from zsad.backbones.timm_training import trained_on
+
+    plan = plan_of(parse_backbone(name))
+    # Its shapes alone: no weight is loaded to describe a model.
+    model = TimmModel(plan.empty(), plan, BackboneCard(name, "nothing"))
+    backbone = from_timm(model, torch.device("meta"), torch.float32)
+    tower, config = backbone.vision_tower(), plan.config
+    opaque = isinstance(tower, OpaqueTower)
+    return {
+        "name": name,
+        "source": "timm",
+        "tower": "opaque: taps alone" if opaque else "open: refined streams, injected tokens, adapters",
+        "image_size": tower.native_image_size,
+        "patch_size": tower.patch_size,
+        "width": tower.width,
+        "blocks": tower.depth,
+        "embed_dim": tower.embed_dim,
+        "mean": list(backbone.mean),
+        "std": list(backbone.std),
+        "trained_on": trained_on(config.tag or ""),
+        "licence": config.license or "not stated",
+        "pretrained": tags_of(plan.arch),
     }

@@ -7,12 +7,13 @@ from typing import Annotated, Any
 import typer
 
 from zsad.cli.common import BackboneOption, DeviceOption, DtypeOption, ImageSizeOption, SeedOption
+from zsad.cli.groups import CommandGroup
 from zsad.cli.output import JsonOption, print_json, print_message, print_table
 from zsad.detect.request import DetectorRequest
 from zsad.plugin.host import get_host
 from zsad.recipe.recipes import starters
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+app = CommandGroup(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
 
 @app.callback()

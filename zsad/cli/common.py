@@ -21,7 +21,8 @@ BackboneOption = Annotated[
     typer.Option(
         "--backbone",
         help="ARCH:PRETRAINED, ARCH[:PRETRAINED]@FILE, hf-hub:REPOSITORY, ARCH@random:SEED (for timing "
-        "only), or a name that 'zsad backbones' lists, which marks the one that is used by default.",
+        "only), timm:NAME[.TAG][@FILE] or timm:NAME@random:SEED (vision alone), or a name that "
+        "'zsad backbones' lists, which marks the one that is used by default.",
         show_default=False,
     ),
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,10 +13,15 @@ from zsad.errors import InputError, ZsadError
 from zsad.plugin.host import get_host
 from zsad.recipe.profiles import Activation
 
+if TYPE_CHECKING:
+    from zsad.backbones.clip import ClipBackbone
+    from zsad.backbones.names import BackboneName
+
 PACKAGES = (
     "zsad",
     "torch",
     "open_clip_torch",
+    "timm",
     "transformers",
     "peft",
     "numpy",
@@ -26,7 +31,7 @@ PACKAGES = (
 )
 
 AGREEMENT = 1e-4
-"""Largest difference from open_clip's own forward pass, in units of the spread of its features."""
+"""Largest difference from the library's own forward pass, in units of the spread of its features."""
 
 
 def doctor(
@@ -35,7 +40,7 @@ def doctor(
         typer.Option(
             "--verify",
             metavar="ARCH[:PRETRAINED]@FILE",
-            help="Load a backbone and compare it with open_clip.",
+            help="Load a backbone (timm:NAME@FILE as well) and compare it with open_clip, or with timm.",
         ),
     ] = None,
     as_json: JsonOption = False,
@@ -47,7 +52,9 @@ def doctor(
         if report["doubt"]:
             raise ZsadError(f"'{verify}' cannot be verified: {report['doubt']}")
         if not report["agrees"]:
-            raise ZsadError(f"'{verify}' differs from open_clip's own features by more than {AGREEMENT}")
+            raise ZsadError(
+                f"'{verify}' differs from {report['library']}'s own features by more than {AGREEMENT}"
+            )
         return
     versions = {name: _version(name) for name in PACKAGES}
     machine = _machine()
@@ -93,27 +100,65 @@ def _machine() -> dict[str, Any]:
 
 
 def _verify(name: str) -> dict[str, Any]:
-    import torch
-
-    from zsad.backbones.clip import ClipBackbone
     from zsad.backbones.names import parse_backbone
-    from zsad.backbones.open_clip_loading import create_module, from_open_clip
-    from zsad.backbones.open_clip_weights import with_activation
 
     parsed = parse_backbone(name)
     if parsed.file is None and parsed.seed is None:
-        raise InputError(f"--verify {name}: write ARCH[:PRETRAINED]@/path/to/file")
+        raise InputError(
+            f"--verify {name}: write ARCH[:PRETRAINED]@/path/to/file, or timm:NAME@/path/to/file"
+        )
+    return _verify_timm(parsed) if parsed.library == "timm" else _verify_open_clip(parsed)
+
+
+def _verify_timm(parsed: BackboneName) -> dict[str, Any]:
+    import torch
+
+    from zsad.backbones.opaque import OpaqueTower
+    from zsad.backbones.timm_loading import create_timm, from_timm
+    from zsad.streams import TokenRequest, VisionRequest
+
+    model = create_timm(parsed)
+    backbone = from_timm(model, torch.device("cpu"), torch.float32)
+    tower = backbone.vision_tower()
+    if isinstance(tower, OpaqueTower):
+        raise InputError(
+            f"--verify {parsed.text}: timm computes this tower itself, so nothing can be compared; verify "
+            "a plain vision transformer"
+        )
+    side = tower.native_image_size
+    images = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(0))
+    module: Any = model.module
+    with torch.no_grad():
+        theirs = module.forward_features(images)[:, module.num_prefix_tokens :]
+        (output,) = tower(images, [VisionRequest((TokenRequest("last", tower.depth, stage="ln_post"),))])
+    difference = float((output.token_sets[0].tokens - theirs).abs().max() / theirs.std())
+    return _report(parsed, backbone, {"difference_from_timm": difference}, difference)
+
+
+def _verify_open_clip(parsed: BackboneName) -> dict[str, Any]:
+    import torch
+
+    from zsad.backbones.open_clip_loading import create_module, from_open_clip
+    from zsad.backbones.open_clip_weights import with_activation
+
     module, card = create_module(parsed)
-    backbone: ClipBackbone = from_open_clip(module, parsed, card, torch.device("cpu"), torch.float32)
+    backbone = from_open_clip(module, parsed, card, torch.device("cpu"), torch.float32)
     difference = backbone_difference(module, backbone)
     under = {"difference_from_open_clip": difference}
     if card.doubt is not None:
         # Both are open_clip's own numbers: which of them the weights were trained for, the file does not say.
         other: Activation = "gelu" if backbone.native_profile.activation == "quick_gelu" else "quick_gelu"
         under[f"difference_under_{other}"] = backbone_difference(with_activation(module, other), backbone)
-    tower, text = backbone.vision_tower(), backbone.text_tower()
+    return _report(parsed, backbone, under, difference)
+
+
+def _report(
+    parsed: BackboneName, backbone: ClipBackbone, differences: dict[str, float], difference: float
+) -> dict[str, Any]:
+    card, tower, text = backbone.card, backbone.vision_tower(), backbone.text_tower()
     return {
-        "backbone": name,
+        "backbone": parsed.text,
+        "library": parsed.library,
         "sha256": backbone.sha256,
         "trained_on": card.trained_on,
         "image_size": tower.native_image_size,
@@ -123,7 +168,7 @@ def _verify(name: str) -> dict[str, Any]:
         "embed_dim": tower.embed_dim,
         "activation": backbone.native_profile.activation,
         "text_blocks": text.depth if text else None,
-        **under,
+        **differences,
         "doubt": card.doubt,
         "agrees": card.doubt is None and difference <= AGREEMENT,
     }

@@ -171,9 +171,9 @@ def run_with_progress(request: EvaluationRequest, noted: Mapping[str, Any] | Non
                 progress.note(f"error: {failure.error}")
         for cell in step.cells:
             if cell.error is not None:
-                progress.note(
-                    f"error: {cell.method} on {cell.dataset.name} ({cell.class_name}): {cell.error}"
-                )
+                progress.note(f"error: {_named(cell)}: {cell.error}")
+            for name, reason in cell.failed_metrics.items():
+                progress.note(f"error: metric '{name}' of {_named(cell)}: {reason}")
 
     with ProgressLine(1, "images") as progress:
         found = evaluate(request, reports=Reports(planned, show), noted=noted)
@@ -187,7 +187,7 @@ def check_all_read(cells: Sequence[CellResult], evaluation: Evaluation) -> None:
     """Refuse to call a run done that lacks images or answers.
 
     Raises:
-        ZsadError: Some images could not be read, or a method gave no answer for a class.
+        ZsadError: Some images could not be read, a method gave no answer for a class, or a metric no number.
     """
     unreadable = {failure.image for cell in cells for failure in cell.failed}
     unanswered = sum(cell.error is not None for cell in cells)
@@ -195,6 +195,8 @@ def check_all_read(cells: Sequence[CellResult], evaluation: Evaluation) -> None:
     if unreadable:
         total = sum(len(dataset.images) for dataset in evaluation.datasets)
         lacking.append(f"{len(unreadable)} of {total} images could not be read")
+    if figures := sum(len(cell.failed_metrics) for cell in cells):
+        lacking.append(f"{figures} figures have no number of their metric")
     if unanswered:
         lacking.append(f"{unanswered} of {len(cells)} cells have no answer of their method")
     if lacking:
@@ -203,7 +205,7 @@ def check_all_read(cells: Sequence[CellResult], evaluation: Evaluation) -> None:
 
 def print_results(rows: Sequence[SummaryRow], evaluation: Evaluation) -> None:
     """Print the table in per cent: the means, and classes where there are several or the mean lacks one."""
-    from zsad.evaluation.summary import metric_names
+    from zsad.evaluation.summary import metric_names, telling
 
     classes = Counter(row.group for row in rows if not row.is_mean)
     shown = [row for row in rows if row.is_mean or row.contaminated or classes[row.group] > 1]
@@ -213,7 +215,7 @@ def print_results(rows: Sequence[SummaryRow], evaluation: Evaluation) -> None:
     same = [column for column in ("dataset", "class") if len({row.columns()[column] for row in shown}) == 1]
     print_table(
         [row.columns() | {name: _per_cent(row.metrics.get(name)) for name in names} for row in shown],
-        (*TABLE, *names),
+        (*TABLE, *telling(rows), *names),
         optional=("n_normal", "n_anomalous", *same),
     )
     print_message(f"report: {evaluation.store.folder / 'report.html'}")
@@ -227,6 +229,8 @@ def print_notices(cells: Sequence[CellResult], evaluation: Evaluation) -> None:
         dataset, class_name = cell.dataset.name, cell.class_name
         if cell.error is None:  # else it was said already, with the name of the method
             for name, reason in cell.undefined.items():
+                if name in cell.failed_metrics:  # likewise
+                    continue
                 undefined.setdefault((dataset, reason), {}).setdefault(name, set()).add(class_name)
         if source := cell.contaminated_by:
             contaminated.setdefault((dataset, cell.method, source), set()).add(class_name)
@@ -251,9 +255,11 @@ def print_thresholds(cells: Sequence[CellResult], evaluation: Evaluation) -> Non
         return
     for cell in tuned:
         found = ", ".join(f"{name} at {value:.4g}" for name, value in cell.thresholds.items())
-        print_message(
-            f"{cell.method} on {cell.dataset.name} ({cell.class_name}): {found}, tuned on the labels"
-        )
+        print_message(f"{_named(cell)}: {found}, tuned on the labels")
+
+
+def _named(cell: CellResult) -> str:
+    return f"{cell.method} on {cell.dataset.name} ({cell.class_name})"
 
 
 def _where(dataset: str, some: Container[str], classes: Sequence[str]) -> str:

@@ -2,18 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
+from zsad.cli.notices import present
 from zsad.errors import InputError, ZsadError, nearest
 from zsad.plugin.host import get_host
 from zsad.plugin.imports import cause, load_object
 
 if TYPE_CHECKING:
     from typer._click import Command, Context
+
+Command_ = TypeVar("Command_", bound=Callable[..., Any])
+
+
+class _Once:
+    """Says which value counts where an option is given more often than it is read."""
+
+    def parse_args(self: Any, ctx: Context, args: list[str]) -> list[str]:
+        """Read the arguments."""
+        if not ctx.resilient_parsing:
+            values, _, order = self.make_parser(ctx).parse_args(args=list(args))
+            for option in dict.fromkeys(order):
+                # As everywhere on command lines, a script's own words can be followed by others that win.
+                if isinstance(option, TyperOption) and order.count(option) > 1 and _single(option):
+                    named = " or ".join((*option.opts, *option.secondary_opts))
+                    last = "" if option.is_flag else f", {values[option.name]},"
+                    present().say(
+                        f"warning: {named} is given {order.count(option)} times; the last one{last} counts"
+                    )
+        read: list[str] = super().parse_args(ctx, args)  # type: ignore[misc]
+        return read
+
+
+def _single(option: TyperOption) -> bool:
+    """Return whether the last value of an option hides the others."""
+    said_alike = option.is_flag and not option.secondary_opts
+    return not (option.multiple or option.count or said_alike)
+
+
+class OnceCommand(_Once, TyperCommand):
+    """A command that says which value counts where an option is given more often than it is read."""
 
 
 class LazyCommand(TyperCommand):
@@ -52,7 +84,7 @@ class LazyCommand(TyperCommand):
         if isinstance(target, typer.Typer):
             holder.add_typer(target, name=name)
         elif callable(target):
-            holder.command(name)(target)
+            holder.command(name, cls=OnceCommand)(target)
         else:
             raise ZsadError(f"{who}: '{self.target}' is neither a typer.Typer nor a function")
         try:
@@ -63,7 +95,7 @@ class LazyCommand(TyperCommand):
         return command
 
 
-class RootGroup(TyperGroup):
+class RootGroup(_Once, TyperGroup):
     """The commands of a table, followed by those of plugins."""
 
     table: ClassVar[Mapping[str, tuple[str, str]]] = {}
@@ -111,6 +143,14 @@ class ListGroup(TyperGroup):
         return super().parse_args(ctx, args)
 
 
-def list_group() -> typer.Typer:
+class CommandGroup(typer.Typer):
+    """An app of :class:`OnceCommand`."""
+
+    def command(self, name: str) -> Callable[[Command_], Command_]:  # type: ignore[override]
+        """Return the decorator that adds a function as a command."""
+        return super().command(name, cls=OnceCommand)
+
+
+def list_group() -> CommandGroup:
     """Return an app for the commands ``list`` and ``info`` of one kind of thing."""
-    return typer.Typer(cls=ListGroup, add_completion=False, rich_markup_mode=None)
+    return CommandGroup(cls=ListGroup, add_completion=False, rich_markup_mode=None)

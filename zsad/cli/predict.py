@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -27,7 +26,6 @@ from zsad.cli.common import (
 )
 from zsad.cli.output import JsonOption, print_json, print_message, print_table, progress, told_apart
 from zsad.cli.paths import path, sentences
-from zsad.detect.provenance import about, decision
 from zsad.errors import InputError
 from zsad.recipe.settings import Settings
 
@@ -58,6 +56,17 @@ def predict(
     save_maps: Annotated[
         bool, typer.Option("--save-maps", help="Write each map as float32 .npy at native size.")
     ] = False,
+    pixel_threshold: Annotated[
+        float | None,
+        typer.Option(
+            "--pixel-threshold",
+            help="Value of the map from which a pixel belongs to a region: predictions.json then lists the "
+            "regions with their boxes.",
+        ),
+    ] = None,
+    save_masks: Annotated[
+        bool, typer.Option("--save-masks", help="Write the pixels from --pixel-threshold on as a PNG.")
+    ] = False,
     save_overlays: Annotated[
         bool, typer.Option("--overlay/--no-overlay", help="Write a picture with the map on it.")
     ] = True,
@@ -69,6 +78,23 @@ def predict(
     ] = Path("zsad-predictions"),
     resume: Annotated[bool, typer.Option("--resume", help="Keep finished images of the folder.")] = False,
     image_size: ImageSizeOption = None,
+    tile: Annotated[
+        int | None,
+        typer.Option(
+            "--tile",
+            help="Cut images into square tiles of this side in pixels, for defects that are small beside "
+            "the image.",
+            metavar="N",
+        ),
+    ] = None,
+    overlap: Annotated[
+        float | None,
+        typer.Option(
+            "--overlap",
+            help="Share of a tile's side that neighbours have in common; by default 0.25.",
+            show_default=False,
+        ),
+    ] = None,
     batch_size: BatchSizeOption = 8,
     device: DeviceOption = "auto",
     dtype: DtypeOption = "auto",
@@ -83,11 +109,21 @@ def predict(
     from zsad.data.nouns import noun_of
     from zsad.data.walk import find_images
     from zsad.detect.request import DetectorRequest
+    from zsad.detect.tiles import Tiling
+    from zsad.detect.wanted_files import WantedFiles
     from zsad.plugin.host import get_host
     from zsad.recipe.prompts import with_sentences
 
     if threshold is not None and not math.isfinite(threshold):
         raise InputError(f"--threshold {threshold} is no score; give a number, for example 0.5")
+    if save_masks and pixel_threshold is None:
+        raise InputError("--save-masks needs --pixel-threshold: a mask is where the map reaches a value")
+    wanted = WantedFiles(
+        overlays=save_overlays, maps=save_maps, pixel_threshold=pixel_threshold, masks=save_masks
+    )
+    if overlap is not None and tile is None:
+        raise InputError("--overlap says how tiles overlap; give --tile N too")
+    tiling = None if tile is None else Tiling(tile, 0.25 if overlap is None else overlap)
     host = get_host()
     settings = Settings.parse(overrides or ())
     settings.refuse_training()
@@ -117,6 +153,7 @@ def predict(
     # Refused before seconds go into a backbone: a folder that cannot be written to, or is written to already.
     with claimed(out, "predicting into"):
         from zsad.detect.loading import load
+        from zsad.detect.prediction_run import PredictionRun, predict_into
 
         detector = load(request, host)
         print_message(describe(detector))
@@ -126,22 +163,15 @@ def predict(
             )
         if found.left_out:
             print_message(left_out_words(found.left_out))
-        known = about(detector)
-        asked = {
-            "recipe": known.recipe_hash,
-            "backbone": known.backbone.sha256,
-            "weights": known.weights.sha256,
-            "image_size": known.image_size,
-            "dtype": known.dtype,
-            "class_name": noun,
-            "seed": seed,
-            "batch_size": batch_size,
-            "threshold": threshold,
-            "save_maps": save_maps,
-            "save_overlays": save_overlays,
-        }
-        facts = {**known.plain(), "class_name": noun, "threshold": threshold}
-        report = _run(detector, found.images, out, asked, facts, resume=resume)
+        report = predict_into(
+            out,
+            detector,
+            found.images,
+            PredictionRun(noun, threshold, batch_size, wanted, tiling),
+            resume=resume,
+            say=print_message,
+            watch=lambda answers, count: progress(answers, count, "images"),
+        )
     done, failed = report["images"], report["failed"]
     if as_json:
         print_json(report)
@@ -152,59 +182,13 @@ def predict(
             ("path", "score", "decision", "overlay") if save_overlays else ("path", "score", "decision"),
             optional=("overlay",),
         )
+    if not done and len(failed) == 1:
+        raise InputError(failed[0]["error"])
     if not done:
         raise InputError(f"none of the {len(found.images)} images could be read")
     if failed:
         print_message(f"error: {len(failed)} of {len(found.images)} images could not be read")
         raise typer.Exit(1)
-
-
-def _run(
-    detector: Detector,
-    paths: Sequence[Path],
-    out: Path,
-    asked: Mapping[str, Any],
-    facts: Mapping[str, Any],
-    *,
-    resume: bool,
-) -> dict[str, Any]:
-    """Score the images that no former run has finished; return the report of all of them."""
-    from zsad.detect.journal import Journal, images_hash
-    from zsad.detect.output_names import OutputNames
-    from zsad.detect.predictions import FailedImage, predict_files, written
-
-    journal = Journal(out, {**asked, "images": images_hash(paths)}, resume=resume)
-    if detector.scope().waits and len(journal.finished) < len(paths):
-        journal.forget()
-    if journal.finished:
-        print_message(f"{len(journal.finished)} of {len(paths)} images were finished already")
-    journal.begin(facts)
-    done: dict[Path, Mapping[str, Any]] = dict(journal.finished)
-    failed: list[dict[str, str]] = []
-    results = predict_files(detector, paths, facts["class_name"], asked["batch_size"], journal.finished)
-    answers = written(
-        results,
-        OutputNames(out, paths),
-        detector,
-        save_map=asked["save_maps"],
-        save_overlay=asked["save_overlays"],
-    )
-    complete = False
-    try:
-        for entry in progress(answers, len(paths) - len(done), "images"):
-            if isinstance(entry, FailedImage):
-                print_message(f"error: {entry.error}")
-                failed.append({"path": str(entry.path), "error": entry.error})
-                journal.add(failed[-1])
-            else:
-                result, files = entry
-                done[result.path] = {**files, "decision": decision(result.score, asked["threshold"])}
-                journal.add(done[result.path])
-        complete = True
-    finally:
-        in_order = [done[path] for path in paths if path in done]
-        report = journal.close(facts, in_order, failed, complete=complete)
-    return report
 
 
 def describe(detector: Detector) -> str:

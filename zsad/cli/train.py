@@ -158,7 +158,8 @@ def _train_with_progress(request: TrainingRequest) -> tuple[Trained, bool]:
             progress.note(_resumed(run))
 
     def epoch(done: Epoch) -> None:
-        words = ", ".join(f"{name} {value:.4f}" for name, value in done.losses.items())
+        losses = [f"{name} {value:.4f}" for name, value in done.losses.items()]
+        words = ", ".join(losses + [f"{name} {count}" for name, count in done.remembered.items()])
         if runs[0].writes:
             progress.note(f"{_named(runs[0])}: {words} ({done.images_per_second:.1f} images/s)")
 
@@ -201,4 +202,5 @@ def _fields(trained: Trained) -> dict[str, Any]:
         "recipe_hash": trained.recipe_hash,
         "epochs": len(trained.epochs),
         **trained.epochs[-1].losses,
+        **trained.epochs[-1].remembered,
     }

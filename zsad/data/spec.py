@@ -92,8 +92,8 @@ def open_dataset(text: str, host: Host) -> Dataset:
         claim = host.datasets.get(request.layout)
     except InputError as error:
         layouts = ", ".join(sorted(host.datasets.names()))
-        choices = "" if request.layout in host.datasets else f"; layouts are {layouts}"
-        raise InputError(f"dataset '{text}': {error}{choices}") from None
+        listed = request.layout in host.datasets or "(there are: " in str(error)
+        raise InputError(f"dataset '{text}': {error}{'' if listed else f'; layouts are {layouts}'}") from None
     dataset = _read(claim, request)
     if request.name is not None:
         dataset = replace(dataset, name=request.name)

@@ -16,7 +16,7 @@ from zsad.parts import (
     TwoPhasePostProcessor,
     TwoPhaseScorer,
 )
-from zsad.plugin.imports import load_object
+from zsad.plugin.imports import cause, load_object
 from zsad.recipe.resolved import ResolvedPart
 
 
@@ -25,7 +25,7 @@ def build_part(part: ResolvedPart, context: BuildContext) -> Any:
 
     Raises:
         InputError: An option does not fit the backbone.
-        ZsadError: The part is not of the form that its spec declares.
+        ZsadError: Its factory raised, or the part is not of the form that its spec declares.
     """
     name = part.spec.name
     try:
@@ -33,6 +33,11 @@ def build_part(part: ResolvedPart, context: BuildContext) -> Any:
             built = load_object(part.spec.factory)(part.options, context)
     except InputError as error:
         raise InputError(f"part '{name}': {error}") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # its author's code
+        why = str(error) if isinstance(error, ZsadError) else cause(error)
+        raise ZsadError(f"part '{name}' cannot be built: {why}") from error
     if isinstance(built, (TwoPhaseScorer, TwoPhasePostProcessor)) != part.spec.two_phase:
         said = "has collect and finalize" if not part.spec.two_phase else "lacks collect and finalize"
         raise ZsadError(f"part '{name}' {said}, but declares two_phase={part.spec.two_phase}")

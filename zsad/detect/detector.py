@@ -13,7 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from zsad.backbones.clip import ClipBackbone, state_digest
+from zsad.backbones.joint_view import TowerJoint
 from zsad.backbones.memory import available_memory, check_memory
+from zsad.backbones.opaque import Tower
 from zsad.backbones.precision import full_float32
 from zsad.backbones.text import TextTower
 from zsad.backbones.text_view import TowerText
@@ -93,7 +95,7 @@ class Detector(nn.Module):
         return self._built.get(kind, [None])[0]
 
     @property
-    def tower(self) -> VisionTower:
+    def tower(self) -> Tower:
         """The vision tower of this recipe's profile."""
         return self.backbone.vision_tower(self.recipe.profile)
 
@@ -129,7 +131,7 @@ class Detector(nn.Module):
         return self.recipe.setting(trained=self.trained)
 
     def _build_context(self, text: TextTower | None) -> BuildContext:
-        tower = self.tower
+        tower, stage = self.tower, self.recipe.recipe.readout.stage
         return BuildContext(
             vision_width=tower.width,
             embed_dim=tower.embed_dim,
@@ -137,11 +139,13 @@ class Detector(nn.Module):
             patch_size=tower.patch_size,
             image_size=self.recipe.image_size,
             taps=self.recipe.blocks,
-            stage=self.recipe.recipe.readout.stage,
+            tap_widths=tower.tap_widths(self.recipe.blocks, stage),
+            stage=stage,
             text_view=None if text is None else TowerText(text),
             device=self.backbone.device,
             seed=self.seed,
             ln_post=copy.deepcopy(tower.ln_post),
+            joint_view=TowerJoint(tower) if isinstance(tower, VisionTower) else None,
         )
 
     def _make_reading(self) -> Reading:
@@ -149,6 +153,8 @@ class Detector(nn.Module):
         readout = recipe.recipe.readout
         refiner = self.part("attention_refiner") or VisionRequest(tap_requests(recipe.blocks, readout.stage))
         request = refiner if isinstance(refiner, VisionRequest) else refiner.request()
+        request = replace(request, cls_ln_post=readout.cls_ln_post)
+        self.tower.check_request(request)
         injector = refiner if isinstance(refiner, Injector) else None
         size, profile = recipe.image_size, recipe.profile
         return Reading(
@@ -157,7 +163,7 @@ class Detector(nn.Module):
             shares=(id(backbone), profile, size, injector and id(injector)),
             tower=self.tower,
             form=InputForm(size, backbone.mean, backbone.std, profile.image_resize, profile.resize_order),
-            request=replace(request, cls_ln_post=readout.cls_ln_post),
+            request=request,
             auxiliary=tuple(
                 (f"{part.spec.name} {part.options!r}", built) for part, built in self.auxiliary_parts()
             ),

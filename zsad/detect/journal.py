@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from zsad.data.contents import contents
+from zsad.detect.wanted_files import KINDS
 from zsad.errors import InputError
 from zsad.files import write_json, write_text
 
 LINES, REPORT, TABLE = "predictions.jsonl", "predictions.json", "predictions.csv"
-COLUMNS = ("path", "score", "decision", "overlay", "map", "error")
+COLUMNS = ("path", "score", "decision", "overlay", "map", "error", "mask", "regions")
 MEND = "leave --resume out to score everything again, or name another --out"
 
 
@@ -98,7 +99,7 @@ class Journal:
         stream = io.StringIO()
         writer = csv.DictWriter(stream, COLUMNS, restval="", extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
-        writer.writerows([*done, *failed])
+        writer.writerows([*map(_row, done), *failed])
         write_text(self._folder / TABLE, stream.getvalue())
         report = self._report(about, done, failed, complete=complete)
         write_json(self._folder / REPORT, report)
@@ -143,12 +144,17 @@ class Journal:
         for line in lines:
             try:
                 entry = json.loads(line)
-                files = [Path(entry[name]) for name in ("overlay", "map") if name in entry]
+                files = [Path(entry[name]) for name in KINDS if name in entry]
                 if {"path", "score", "content"} <= entry.keys() and all(file.is_file() for file in files):
                     kept[Path(entry["path"])] = entry
             except (ValueError, TypeError, AttributeError):  # the line that a kill cut off
                 continue
         return kept
+
+
+def _row(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an answer as the table holds it: of its regions, how many there are."""
+    return {name: len(value) if name == "regions" else value for name, value in answer.items()}
 
 
 def _line(entry: Mapping[str, Any]) -> str:

@@ -10,8 +10,9 @@ from typing import Protocol, TypeVar
 import torch
 from torch import Tensor
 
+from zsad.backbones.opaque import Tower
 from zsad.backbones.precision import full_float32
-from zsad.backbones.vision import VisionOutput, VisionTower
+from zsad.backbones.vision_values import VisionOutput
 from zsad.data.preprocess import input_tensor
 from zsad.errors import InputError
 from zsad.parts import Auxiliary, Injector
@@ -36,7 +37,7 @@ class Reading:
 
     method: str
     shares: Hashable
-    tower: VisionTower
+    tower: Tower
     form: InputForm
     request: VisionRequest
     auxiliary: tuple[tuple[str, Auxiliary], ...]

@@ -1,13 +1,12 @@
-"""Scores, maps and pictures of images as files, written as they come."""
+"""Scores and maps of image files, as they come."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Container, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+import math
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,15 +15,14 @@ from torch import Tensor
 
 from zsad.data.contents import content
 from zsad.data.images import read_image
-from zsad.data.pictures import overlay
 from zsad.detect.detector import Detector
-from zsad.detect.output_names import OutputNames
-from zsad.errors import InputError
-from zsad.files import write_npy, write_png
+from zsad.detect.scope import Scope
+from zsad.detect.tiles import Mosaic, Tiling
+from zsad.errors import InputError, ZsadError
 from zsad.values import Prediction, Sample
 
-WAITING = 8
-"""Results that may wait for their files to be written."""
+_Answer = tuple[float, Tensor]
+"""Score and map [S, S] of one view."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +96,7 @@ def predict_files(
     class_name: str,
     batch_size: int,
     finished: Container[Path] = (),
+    tiling: Tiling | None = None,
 ) -> Iterator[ImageResult | FailedImage]:
     """Score image files in batches; an unreadable one is reported and the rest goes on.
 
@@ -111,6 +110,8 @@ def predict_files(
         batch_size: Images per pass.
         finished: Images whose answers are known. Batches stay what they would be without them, because some
             numbers depend on the batch; one of which all is known is left out.
+        tiling: How images are cut, or None. A tile is an image to the method; the image's score is the
+            highest of its tiles'.
     """
     scope = detector.scope()
     waiting: list[_Read] = []
@@ -130,91 +131,73 @@ def predict_files(
             entries.append(_Read(path, held, (pixels.shape[0], pixels.shape[1]), pixels))
         if not entries:
             continue
-        samples = [
-            Sample(entry.pixels, class_name, entry.path) for entry in entries if entry.pixels is not None
-        ]
-        prediction = detector.add(scope, detector.encode(samples, class_name))
-        del samples
-        if prediction is None:
+        answers = _answers(detector, scope, entries, class_name, batch_size, tiling)
+        if scope.waits:
+            _exhaust(answers)
             waiting.extend(replace(entry, pixels=None) for entry in entries)
         else:
-            yield from _results(prediction, entries, finished)
+            yield from _results(answers, entries, finished, tiling)
     last = detector.finish(scope)
     if last is not None:
-        yield from _results(last, waiting, finished)
+        yield from _results(_single(last), waiting, finished, tiling)
+
+
+def _answers(
+    detector: Detector,
+    scope: Scope,
+    entries: Sequence[_Read],
+    class_name: str,
+    batch_size: int,
+    tiling: Tiling | None,
+) -> Iterator[_Answer]:
+    """Yield the answers of all images, or of all their tiles; none where the scope waits."""
+    samples = (
+        Sample(pixels, class_name, entry.path)
+        for entry in entries
+        if entry.pixels is not None
+        for pixels in _views(entry.pixels, tiling)
+    )
+    while chosen := list(islice(samples, batch_size)):
+        prediction = detector.add(scope, detector.encode(chosen, class_name))
+        del chosen
+        if prediction is not None:
+            yield from _single(prediction)
+
+
+def _views(pixels: npt.NDArray[np.uint8], tiling: Tiling | None) -> Iterator[npt.NDArray[np.uint8]]:
+    if tiling is None:
+        yield pixels
+        return
+    for left, top, right, bottom in tiling.boxes(*pixels.shape[:2]):
+        yield np.ascontiguousarray(pixels[top:bottom, left:right])
+
+
+def _single(prediction: Prediction) -> Iterator[_Answer]:
+    """Yield each image's score and map."""
+    return zip(prediction.score.tolist(), prediction.anomaly_map, strict=True)
+
+
+def _exhaust(answers: Iterator[_Answer]) -> None:
+    for _ in answers:
+        raise ZsadError("a method that waits for the end of its scope has answered before it")
 
 
 def _results(
-    prediction: Prediction, entries: Sequence[_Read], finished: Container[Path]
+    answers: Iterator[_Answer], entries: Sequence[_Read], finished: Container[Path], tiling: Tiling | None
 ) -> Iterator[ImageResult]:
-    for entry, score, anomaly_map in zip(entries, prediction.score, prediction.anomaly_map, strict=True):
-        if entry.path not in finished:
-            native = native_map(anomaly_map, *entry.size)
-            yield ImageResult(entry.path, entry.content, float(score), native, entry.pixels)
-
-
-def written(
-    results: Iterable[ImageResult | FailedImage],
-    names: OutputNames,
-    detector: Detector,
-    *,
-    save_map: bool,
-    save_overlay: bool = True,
-) -> Iterator[tuple[ImageResult, dict[str, Any]] | FailedImage]:
-    """Write results while the next ones are computed; yield each, in order, once its files are there.
-
-    Args:
-        results: From :func:`predict_files`.
-        names: Names of the files.
-        detector: The detector, for the range of its map.
-        save_map: Whether to write the map too.
-        save_overlay: Whether to write the picture.
-
-    Raises:
-        ZsadError: The folder cannot be written to.
-    """
-
-    def write(result: ImageResult | FailedImage) -> tuple[ImageResult, dict[str, Any]] | FailedImage:
-        if isinstance(result, FailedImage):
-            return result
-        try:
-            return result, write_result(result, names, detector, save_map=save_map, save_overlay=save_overlay)
-        except InputError as error:  # it had to be read again
-            return FailedImage(result.path, str(error))
-
-    with ThreadPoolExecutor(1) as writer:  # one thread, so that results come in their order
-        pending: deque[Future[tuple[ImageResult, dict[str, Any]] | FailedImage]] = deque()
-        try:
-            for result in results:
-                pending.append(writer.submit(write, result))
-                if len(pending) > WAITING:
-                    yield pending.popleft().result()
-        except (Exception, KeyboardInterrupt):
-            # What was computed before is kept, and the caller hears of it.
-            yield from (entry.result() for entry in pending)
-            raise
-        yield from (entry.result() for entry in pending)
-
-
-def write_result(
-    result: ImageResult, names: OutputNames, detector: Detector, *, save_map: bool, save_overlay: bool
-) -> dict[str, Any]:
-    """Write overlay and map where wanted; return what was written, as plain data.
-
-    Raises:
-        InputError: The image had to be read again, and cannot be.
-        ZsadError: The folder cannot be written to.
-    """
-    base = names.base(result.path)
-    display = detector.recipe.recipe.display
-    written: dict[str, Any] = {"path": str(result.path), "score": result.score}
-    if save_overlay:
-        picture = names.folder / f"{base}_overlay.png"
-        write_png(picture, overlay(result.image(), result.anomaly_map, display.low, display.high))
-        written["overlay"] = str(picture)
-    if save_map:
-        file = names.folder / f"{base}_map.npy"
-        write_npy(file, result.anomaly_map)
-        written["map"] = str(file)
-    written["content"] = result.content
-    return written
+    for entry in entries:
+        if tiling is None:
+            score, anomaly_map = next(answers)
+            if entry.path in finished:
+                continue
+            whole = native_map(anomaly_map, *entry.size)
+        else:
+            mosaic, score = Mosaic(tiling, *entry.size), -math.inf
+            while not mosaic.complete:
+                found, anomaly_map = next(answers)
+                score = max(score, found)
+                mosaic.add(native_map(anomaly_map, *mosaic.size))
+            if entry.path in finished:
+                continue
+            whole = mosaic.result()
+        yield ImageResult(entry.path, entry.content, score, whole, entry.pixels)

@@ -19,7 +19,7 @@ from zsad.data.reading import NO_PIXELS, Loaded, Unreadable
 from zsad.errors import ZsadError
 from zsad.evaluation.cases import Cases
 from zsad.evaluation.cells import Cell
-from zsad.evaluation.results import FailedImage, Figures, ImageRow
+from zsad.evaluation.results import FAILED, FailedImage, Figures, ImageRow
 from zsad.metrics.errors import UndefinedMetricError
 from zsad.metrics.functional import auroc
 from zsad.metrics.metric import AtThreshold, Metric
@@ -99,7 +99,7 @@ class Recorder:
         return prediction
 
     def figures(self, metrics: Mapping[str, Metric]) -> Figures:
-        """Return figures and counts; an undefined figure is None and has its reason."""
+        """Return figures and counts; one that is undefined, or whose metric failed, is None and says why."""
         values: dict[str, float | None] = {}
         undefined: dict[str, str] = {}
         thresholds: dict[str, float] = {}
@@ -107,13 +107,15 @@ class Recorder:
             try:
                 if self.error is not None:
                     raise UndefinedMetricError(self.error)
-                values[name] = self._compute(name, metric)
+                value = self._compute(metric)
+                at = metric.threshold(self._state(metric)) if isinstance(metric, AtThreshold) else None
+                values[name] = value
+                thresholds |= {} if at is None else {name: float(at)}
             except UndefinedMetricError as error:
                 values[name], undefined[name] = None, f"undefined: {error}"
-                continue
-            if isinstance(metric, AtThreshold):
-                at = metric.threshold(self._state(metric))
-                thresholds |= {} if at is None else {name: at}
+            except Exception as error:  # whatever a metric raises costs its own figure, not those of others
+                why = str(error) if isinstance(error, ZsadError) else cause(error)
+                values[name], undefined[name] = None, f"{FAILED}{why}"
         labels = [image.anomalous for image in self._readable()]
         transductive = self.cell.contestant.detector.recipe.transductive
         return Figures(
@@ -151,14 +153,13 @@ class Recorder:
     def _state(self, metric: Metric) -> ImageState | PixelState:
         return self._images if metric.level == "image" else self._pixels
 
-    def _compute(self, name: str, metric: Metric) -> float:
+    def _compute(self, metric: Metric) -> float:
         if metric.level == "pixel" and self._without_mask:
             raise UndefinedMetricError(f"no masks for {self._without_mask} anomalous images")
-        value = metric.compute(self._state(metric))
+        value = float(metric.compute(self._state(metric)))  # a plugin's may be numpy's, which JSON lacks
         if not np.isfinite(value):
             raise ZsadError(
-                f"metric '{name}' gave {value} for class '{self.cell.class_name}'; a figure without a value "
-                "has to be said with UndefinedMetricError"
+                f"it gave {value}; a figure without a value has to be said with UndefinedMetricError"
             )
         return value
 

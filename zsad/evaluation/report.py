@@ -9,7 +9,7 @@ from pathlib import Path
 
 from zsad.evaluation.results import CaseKind, CaseResult, CellResult
 from zsad.evaluation.store import ResultStore
-from zsad.evaluation.summary import SummaryRow, cell_row, metric_names, summary_rows
+from zsad.evaluation.summary import SummaryRow, cell_row, metric_names, summary_rows, telling
 from zsad.files import write_text
 
 FILE = "report.html"
@@ -41,11 +41,13 @@ class ShownRow:
         row: The line.
         figures: Its figures as text; an undefined one says why.
         left_out: Contaminated classes that do not count in it.
+        told_by: What tells it from lines of the same method, dataset and class, or empty.
     """
 
     row: SummaryRow
     figures: list[str]
     left_out: int
+    told_by: str
 
 
 @dataclass(frozen=True)
@@ -92,13 +94,13 @@ def write_report(folder: Path) -> Path:
     store = ResultStore(folder)
     run, cells = store.read_results()
     rows = summary_rows(cells, contaminated=run.include_contaminated)
-    names = metric_names(rows)
+    names, columns = metric_names(rows), telling(rows)
     environment = Environment(loader=PackageLoader("zsad.evaluation"), autoescape=True)
     page = environment.get_template("report.html.j2").render(
         run=run,
         titles=[TITLES.get(name, name.replace("_", " ")) for name in names],
-        means=[_shown(row, names, cells) for row in rows if row.is_mean],
-        classes=[_shown(row, names, cells) for row in rows if not row.is_mean],
+        means=[_shown(row, names, columns, cells) for row in rows if row.is_mean],
+        classes=[_shown(row, names, columns, cells) for row in rows if not row.is_mean],
         every_class=len({row.class_name for row in rows}) > 2 or any(row.contaminated for row in rows),
         failed=[failure for cell in _first_of_each_class(cells) for failure in cell.failed],
         unanswered=[cell for cell in cells if cell.error is not None],
@@ -109,7 +111,9 @@ def write_report(folder: Path) -> Path:
     return folder / FILE
 
 
-def _shown(row: SummaryRow, names: Sequence[str], cells: Sequence[CellResult]) -> ShownRow:
+def _shown(
+    row: SummaryRow, names: Sequence[str], columns: Sequence[str], cells: Sequence[CellResult]
+) -> ShownRow:
     group = [cell for cell in cells if cell_row(cell).group == row.group]
     own = [cell for cell in group if row.is_mean or row.class_name == cell.class_name]
     reasons: dict[str, str] = {}
@@ -117,7 +121,8 @@ def _shown(row: SummaryRow, names: Sequence[str], cells: Sequence[CellResult]) -
         reasons |= cell.undefined
     counted = [cell for cell in own if row.contaminated or not cell.contaminated_by]
     thresholds = own[0].thresholds if len(own) == 1 else {}
-    return ShownRow(row, figures(row, names, reasons, thresholds), len(own) - len(counted))
+    told_by = ", ".join(f"{column.replace('_', ' ')} {getattr(row, column)}" for column in columns)
+    return ShownRow(row, figures(row, names, reasons, thresholds), len(own) - len(counted), told_by)
 
 
 def figures(

@@ -14,6 +14,9 @@ FORMAT: Final = 1
 Resolution = Literal["image-size", "native"]
 """Where maps and masks are compared: at the detector's square, as papers do, or at the masks' own size."""
 
+FAILED = "failed: "
+"""How the reason of a figure begins whose metric gave no number, which is no matter of the data."""
+
 CaseKind = Literal["best", "worst", "false alarm"]
 """Why an image is worth a look: a defect found best or worst, a normal image with the highest score."""
 
@@ -90,7 +93,7 @@ class Figures(Record):
         n_failed: Images that could not be read.
         failed: Which those are.
         metrics: Value of each metric by name, 0..1, or None where it is undefined.
-        undefined: Why, by name of the metric.
+        undefined: Why, by name of the metric: ``undefined: ...``, or ``failed: ...`` of a metric that failed.
         thresholds: Where a figure is that of one threshold: the score or map value from which on things count
             as anomalous, by name of the metric. It was tuned on the labels.
         error: Why the method gave no answer for the class, in one sentence, or None.
@@ -110,6 +113,15 @@ class Figures(Record):
     resolution: Resolution
     transductive_batch: int | None
     mask_rule: str | None
+
+    @property
+    def failed_metrics(self) -> dict[str, str]:
+        """Why a metric gave no number, by its name; such a cell is computed again on resume."""
+        return {
+            name: reason.removeprefix(FAILED)
+            for name, reason in self.undefined.items()
+            if reason.startswith(FAILED)
+        }
 
 
 class Timings(Record):

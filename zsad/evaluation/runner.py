@@ -43,7 +43,7 @@ def run_plan(
 ) -> Iterator[Progress]:
     """Run what the store lacks; yield what it has, then after every batch and with finished cells.
 
-    A method that gives no answer for a class costs that cell, which says why.
+    A method that gives no answer for a class costs that cell, a metric that fails its figure; both say why.
 
     Args:
         plan: What to run.
@@ -52,7 +52,7 @@ def run_plan(
         workers: Processes that decode images.
 
     Raises:
-        ZsadError: A metric gave no number, or the folder cannot be written; finished cells stay.
+        ZsadError: The folder cannot be written; finished cells stay.
     """
     kept = {cell.key: found for cell in plan.cells if (found := store.finished(cell.facts)) is not None}
     rest = plan.without(kept)

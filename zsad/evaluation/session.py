@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
@@ -24,10 +24,11 @@ from zsad.evaluation.runner import Progress, run_plan
 from zsad.evaluation.store import ResultStore
 from zsad.evaluation.summary import SummaryRow, summary_rows, write_summary
 from zsad.metrics.metric import Metric
+from zsad.metrics.states import Level
 from zsad.plugin.host import Host
-from zsad.plugin.imports import load_object
+from zsad.plugin.imports import cause, load_object
 
-PACKAGES = ("zsad", "torch", "open_clip_torch", "transformers", "peft", "numpy", "scipy", "pillow")
+PACKAGES = ("zsad", "torch", "open_clip_torch", "timm", "transformers", "peft", "numpy", "scipy", "pillow")
 
 
 @dataclass(frozen=True)
@@ -88,9 +89,10 @@ class Evaluation:
 
     def _conclude(self, held: Mapping[str, CellResult], info: RunInfo) -> None:
         cells = [held[key] for key in info.cells if key in held]
-        rows = summary_rows(joined_cells(cells), contaminated=self.include_contaminated)
-        write_summary(self.store.folder, rows)
-        self.store.write_images([cell.key for cell in cells])
+        joined = joined_cells(cells)
+        write_summary(self.store.folder, summary_rows(joined, contaminated=self.include_contaminated))
+        # Cells that differ in their metrics alone have the same rows.
+        self.store.write_images([cell.key for cell in joined])
         self.store.write_run(info)
         write_report(self.store.folder)
 
@@ -150,9 +152,17 @@ def prepare(
 def _metric(host: Host, name: str) -> Metric:
     build: Callable[[], Metric] = load_object(host.metrics.get(name).spec.factory)
     try:
-        return build()
+        metric = build()
     except (TypeError, ValueError) as error:
         raise InputError(f"--metrics {name}: {error}") from error
+    except Exception as error:  # a plugin's code
+        raise InputError(f"--metrics {name}: {cause(error)}") from error
+    if not isinstance(metric, Metric) or metric.level not in get_args(Level):
+        raise InputError(
+            f"--metrics {name}: what its factory builds is no metric; that has compute(state), and the level "
+            f"{' or '.join(map(repr, get_args(Level)))}"
+        )
+    return metric
 
 
 def _stale(cell: CellResult) -> str:

@@ -133,7 +133,7 @@ class ResultStore:
     def finished(self, facts: CellFacts) -> CellResult | None:
         """Return a cell's result, or None where it has to run.
 
-        That is where it is not there or damaged, has no answer, or some images failed.
+        That is where it is not there or damaged, has no answer, or some images or metrics failed.
 
         Args:
             facts: What stands behind the cell. Names and cards of the same weights may have changed since it
@@ -144,7 +144,7 @@ class ResultStore:
         """
         path = self._path(facts.key)
         found = self._sound(facts.key)
-        if found is None or found.n_failed or found.error is not None:
+        if found is None or found.n_failed or found.error is not None or found.failed_metrics:
             return None
         renewed = found.renewed(facts)
         if renewed != found:

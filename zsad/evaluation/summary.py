@@ -36,6 +36,8 @@ class SummaryRow(Record):
         recipe_hash: Hash of the resolved recipe.
         n_normal: Normal images that count.
         n_anomalous: Anomalous images that count.
+        dtype: Numbers that the backbone computes in.
+        resolution: Where maps and masks were compared.
         metrics: Value of each metric that was asked for, 0..1, or None where it is undefined.
     """
 
@@ -54,6 +56,8 @@ class SummaryRow(Record):
     recipe_hash: str | None
     n_normal: int
     n_anomalous: int
+    dtype: str | None = None
+    resolution: str | None = None
     metrics: dict[str, float | None]
 
     @property
@@ -65,17 +69,22 @@ class SummaryRow(Record):
     def group(self) -> tuple[object, ...]:
         """What the rows of one mean have in common."""
         named = self.method, self.backbone, self.weights, self.dataset
-        return *named, self.recipe_hash, self.image_size, self.shots, self.seed
+        return *named, self.recipe_hash, self.image_size, self.shots, self.seed, self.dtype, self.resolution
 
     def columns(self) -> dict[str, Any]:
-        """Return the row as ``summary.csv`` and ``--json`` have it, the standard metrics first."""
+        """Return the row as ``--json`` has it: what it is, the standard metrics, others, the rest."""
         columns = self.plain()
         metrics: dict[str, float | None] = columns.pop("metrics")
-        return columns | dict.fromkeys(STANDARD_METRICS) | metrics
+        rest = {name: value for name in TOLD_APART if (value := columns.pop(name)) is not None}
+        return columns | dict.fromkeys(STANDARD_METRICS) | metrics | rest
 
 
+TOLD_APART = ("dtype", "resolution")
+"""Columns that are there where rows differ in them, after all others: summary.csv begins as it always has."""
 COLUMNS = tuple(
-    field.serialization_alias or name for name, field in SummaryRow.model_fields.items() if name != "metrics"
+    field.serialization_alias or name
+    for name, field in SummaryRow.model_fields.items()
+    if name not in ("metrics", *TOLD_APART)
 )
 STANDARD_METRICS = (
     "image_auroc",
@@ -99,7 +108,7 @@ def summary_rows(cells: Sequence[CellResult], *, contaminated: bool = False) -> 
     groups: dict[tuple[object, ...], list[SummaryRow]] = {}
     for cell in cells:
         row = cell_row(cell)
-        groups.setdefault((*row.group, cell.dtype, cell.resolution), []).append(row)
+        groups.setdefault(row.group, []).append(row)
     rows = []
     for members in groups.values():
         rows += [*members, mean_row(members, contaminated=contaminated)]
@@ -124,6 +133,8 @@ def cell_row(cell: CellResult) -> SummaryRow:
         recipe_hash=cell.recipe_hash,
         n_normal=cell.n_normal,
         n_anomalous=cell.n_anomalous,
+        dtype=cell.dtype,
+        resolution=cell.resolution,
         metrics=cell.metrics,
     )
 
@@ -135,7 +146,7 @@ def mean_row(rows: Sequence[SummaryRow], *, contaminated: bool) -> SummaryRow:
     shared = {
         name: value if all(getattr(row, name) == value for row in rows) else None
         for name, value in first
-        if name in ("setting", "fidelity", "image_size", "shots", "seed", "recipe_hash", "weights_origin")
+        if name in SHARED
     }
     metrics: dict[str, float | None] = {}
     for name in dict.fromkeys(name for row in rows for name in row.metrics):
@@ -153,16 +164,39 @@ def mean_row(rows: Sequence[SummaryRow], *, contaminated: bool) -> SummaryRow:
     )
 
 
+SHARED = (
+    "setting", "fidelity", "image_size", "shots", "seed", "recipe_hash", "weights_origin", *TOLD_APART,
+)  # fmt: skip
+"""What a mean says of its classes, where they agree."""
+
+
 def metric_names(rows: Sequence[SummaryRow]) -> list[str]:
     """Return the columns of figures: the standard ones, then any further ones in order of appearance."""
     further = [name for row in rows for name in row.metrics if name not in STANDARD_METRICS]
     return [*STANDARD_METRICS, *dict.fromkeys(further)]
 
 
+def telling(rows: Sequence[SummaryRow]) -> tuple[str, ...]:
+    """Return the columns without which two rows of a method, dataset and class would look alike."""
+    alike: dict[tuple[str, ...], list[SummaryRow]] = {}
+    for row in rows:
+        alike.setdefault((row.method, row.dataset, row.class_name), []).append(row)
+    return tuple(
+        column
+        for column in ("backbone", "weights", "recipe_hash", "image_size", "seed", *TOLD_APART)
+        if any(_differ(members, column) for members in alike.values())
+    )
+
+
+def _differ(rows: Sequence[SummaryRow], column: str) -> bool:
+    return len({getattr(row, column) for row in rows}) > 1
+
+
 def write_summary(folder: Path, rows: Sequence[SummaryRow]) -> None:
     """Write summary.csv: fractions 0..1 in full precision, empty where undefined."""
     stream = io.StringIO()
-    writer = csv.DictWriter(stream, [*COLUMNS, *metric_names(rows)], restval="", lineterminator="\n")
+    columns = [*COLUMNS, *metric_names(rows), *(name for name in TOLD_APART if _differ(rows, name))]
+    writer = csv.DictWriter(stream, columns, restval="", extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     for row in rows:
         writer.writerow({name: _text(value) for name, value in row.columns().items()})

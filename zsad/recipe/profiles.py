@@ -13,8 +13,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, field_validator, mo
 from zsad.errors import InputError
 from zsad.values import Stage
 
-Activation = Literal["quick_gelu", "gelu", "gelu_tanh"]
-PositionResize = Literal["bilinear", "bicubic", "bicubic_antialias"]
+Activation = Literal["quick_gelu", "gelu", "gelu_tanh", "swiglu", "own"]
+"""``swiglu`` takes twice the channels and so no tower knows both it and another one; ``own`` is whatever an
+opaque tower computes, which nothing outside can change."""
+
+PositionResize = Literal["bilinear", "bicubic", "bicubic_antialias", "bicubic_offset", "own"]
+"""``bicubic_offset`` samples as if the grid were 0.1 larger than it is, see
+:func:`zsad.backbones.position.resize_position_embedding`; for ``own`` see :data:`Activation`."""
 
 
 class TowerProfile(BaseModel):
@@ -27,7 +32,8 @@ class TowerProfile(BaseModel):
         activation: Activation of the MLPs. OpenAI's weights were trained with QuickGELU, many of
             SigLIP's towers with the tanh approximation of GELU.
         position_embedding: Interpolation of the position embedding to another grid
-            (align_corners=False; torch's two bicubic kernels differ even when enlarging).
+            (align_corners=False; torch's two bicubic kernels differ even when enlarging). It says nothing
+            of a tower whose positions are rotations (DINOv3).
         image_resize: How an image becomes a square: ``squash`` resizes both sides, without a crop.
         resize_order: Which pass of that resize comes first; values are rounded in between, so it decides
             on grey levels.

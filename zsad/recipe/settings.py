@@ -7,13 +7,15 @@ adapter's.
 
 from __future__ import annotations
 
+import warnings
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import yaml
 
-from zsad.errors import InputError, nearest
+from zsad.errors import InputError, ZsadWarning, nearest
 from zsad.recipe.recipes import PartChoices
 
 Section = Literal["recipe", "training", "generator", "examples", "adapter"]
@@ -101,7 +103,16 @@ class Settings:
         """
         if isinstance(texts, str):
             raise InputError(f"overrides is a list of settings such as '{texts}', not a string")
-        return cls(tuple(_parsed(text) for text in texts))
+        read = tuple(_parsed(text) for text in texts)
+        added = Counter((setting.path, str(setting.value)) for setting in read if setting.operator == "+=")
+        for (path, name), count in added.items():
+            if count > 1:
+                warnings.warn(
+                    f"--set {path}+={name} is given {count} times, so the part runs {count} times",
+                    ZsadWarning,
+                    stacklevel=2,
+                )
+        return cls(read)
 
     def __bool__(self) -> bool:
         return bool(self.given)

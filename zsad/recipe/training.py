@@ -49,6 +49,8 @@ class Training(_Frozen):
     The defaults are those of Zhou et al., ICLR 2024.
 
     Attributes:
+        fill: The stage is one pass that fills the method's labelled memories, and descends no gradient; what
+            is said of optimiser, losses and what learns has no meaning in it.
         epochs: Passes over the training set.
         batch_size: Images per step.
         optimiser: Adam, or AdamW with its decoupled weight decay.
@@ -70,6 +72,7 @@ class Training(_Frozen):
         then: What differs in the next stage.
     """
 
+    fill: bool = False
     epochs: int = Field(default=15, ge=1)
     batch_size: int = Field(default=8, ge=1)
     optimiser: Literal["adam", "adamw"] = "adam"

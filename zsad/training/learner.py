@@ -16,6 +16,7 @@ from zsad.recipe.recipes import merged, validate_recipe
 from zsad.recipe.resolution import resolve_recipe
 from zsad.recipe.training import Training
 from zsad.weights.card import WeightsCard
+from zsad.weights.loading import make_room
 
 REACHED = ("attention_refiner", "feature_adapter", "prompt_learner", "prompt_conditioner", "scorer")
 """The kinds of parts that stand before the scores that the losses see."""
@@ -44,6 +45,9 @@ def stage_detector(detector: Detector, stage: Training, host: Host) -> Detector:
         image_size=resolved.image_size,
     )
     learning = Detector(backbone, own, seed=detector.seed)
+    for key in learning.parts:
+        if key in detector.parts:
+            make_room(learning.parts[key], detector.parts[key].state_dict())
     _check_holds(learning, detector)
     carry(detector, learning)
     return learning
@@ -72,6 +76,7 @@ def carry(source: Detector, target: Detector) -> None:
         if part.key not in source.parts:
             continue
         module = target.parts[part.key]
+        make_room(module, source.parts[part.key].state_dict())
         known = module.state_dict()
         found = source.parts[part.key].state_dict().items()
         fitting = {name: t for name, t in found if name in known and t.shape == known[name].shape}

@@ -96,11 +96,13 @@ def open_sources(
 
 
 def reads_masks(host: Host, plan: Training) -> bool:
-    """Whether a loss of any stage reads masks.
+    """Whether a loss of any stage reads masks, or a memory.
 
     Raises:
         InputError: An unknown loss.
     """
+    if any(stage.fill for stage in plan.stages):
+        return True
     names = {name for stage in plan.stages for name in chosen_losses(stage.losses)}
     return any(host.losses.get(name).spec.masks for name in names)
 

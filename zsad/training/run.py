@@ -20,6 +20,7 @@ from zsad.training.batches import BatchSource
 from zsad.training.cache.key import StoredPrecision
 from zsad.training.checkpoint import load_checkpoint, save_checkpoint
 from zsad.training.curve import write_curve
+from zsad.training.fill import Filler, check_fills
 from zsad.training.generators import FeatureGenerator
 from zsad.training.learner import (
     carry,
@@ -32,7 +33,7 @@ from zsad.training.learner import (
 from zsad.training.processes import Processes
 from zsad.training.trainer import Epoch, Precision, Trainer, autocast, stage_losses
 from zsad.weights.card_text import write_card_markdown
-from zsad.weights.loading import save_weights
+from zsad.weights.loading import make_room, save_weights
 
 WEIGHTS, CURVE, ADAPTER = "weights.safetensors", "curve.svg", "adapter"
 
@@ -100,9 +101,12 @@ class Run:
             check_lengths(setup.plan, self.history, folder)
         # Whatever can be refused in a later stage is, before hours go into the first.
         autocast(setup.precision, detector.backbone.device)
-        for stage in setup.plan.stages:
-            stage_losses(host, stage)
+        for number, stage in enumerate(setup.plan.stages, 1):
             learning = stage_detector(detector, stage, host)
+            if stage.fill:
+                self._check_fill(learning, stage, number)
+                continue
+            stage_losses(host, stage)
             learned_parameters(learning, stage.learn)
             check_rates(learning, stage)
 
@@ -144,8 +148,19 @@ class Run:
                 yield epoch
             former = learning
 
-    def _trainer(self, learning: Detector, stage: Training, number: int) -> Trainer:
+    def _check_fill(self, learning: Detector, stage: Training, number: int) -> None:
+        if self._setup.generator is not None:
+            raise InputError(
+                "--generator: one that changes features in every step has no meaning where a memory is "
+                "filled; name one that changes images"
+            )
+        check_fills(learning, stage, last=number == self.stages)
+
+    def _trainer(self, learning: Detector, stage: Training, number: int) -> Trainer | Filler:
         setup = self._setup
+        if stage.fill:
+            batches = setup.open_batches(learning)
+            return Filler(learning, stage, batches, number=number, report=setup.report)
         return Trainer(
             learning,
             stage,
@@ -159,7 +174,7 @@ class Run:
             report=setup.report,
         )
 
-    def _restore(self, learning: Detector, trainer: Trainer, kept: Mapping[str, Any]) -> None:
+    def _restore(self, learning: Detector, trainer: Trainer | Filler, kept: Mapping[str, Any]) -> None:
         load_learned(learning, kept["learned"])
         if kept["adapter"] is not None:
             from zsad.weights.adapter.lora import load_adapter_state  # PEFT takes seconds to import
@@ -168,7 +183,7 @@ class Run:
         trainer.restore(kept["trainer"])
         self._keep_weights(learning)
 
-    def _keep(self, learning: Detector, trainer: Trainer) -> None:
+    def _keep(self, learning: Detector, trainer: Trainer | Filler) -> None:
         if self.writes:
             state = {
                 "stage": trainer.number,
@@ -195,7 +210,8 @@ class Run:
 
             method, seen = self.detector.recipe.method, self._setup.trained_on
             save_adapter(self.detector.backbone, self.folder / ADAPTER, method=method, trained_on=seen)
-        write_curve(self.folder / CURVE, [asdict(e) | {"epoch": e.number} for e in self.history])
+        if any(epoch.losses for epoch in self.history):
+            write_curve(self.folder / CURVE, [asdict(e) | {"epoch": e.number} for e in self.history])
 
 
 def _halved(tensor: Tensor) -> Tensor:
@@ -207,6 +223,7 @@ def load_learned(detector: Detector, state: Mapping[str, Tensor]) -> None:
     for part in detector.recipe.learnable:
         prefix = f"{part.key}."
         own = {name.removeprefix(prefix): t for name, t in state.items() if name.startswith(prefix)}
+        make_room(detector.parts[part.key], own)
         detector.parts[part.key].load_state_dict(own)
 
 

@@ -42,14 +42,16 @@ class Epoch:
     Attributes:
         stage: Number of the stage, counted from 1.
         number: Of the epoch in its stage, counted from 1.
-        losses: Mean over the images of every loss, weighted as in the sum.
+        losses: Mean over the images of every loss, weighted as in the sum; none where a memory was filled.
         images_per_second: Throughput.
+        remembered: Lengths of the buffers that were filled, by name.
     """
 
     stage: int
     number: int
     losses: dict[str, float]
     images_per_second: float = field(compare=False)
+    remembered: dict[str, int] = field(default_factory=dict)
 
 
 class Trainer:

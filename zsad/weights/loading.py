@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from zsad.errors import InputError
 from zsad.files import atomic_write
+from zsad.parts import LabelledMemory
 from zsad.plugin.imports import resource_path
 from zsad.recipe.resolved import ResolvedRecipe
 from zsad.weights.card import METADATA_KEY, WeightsCard, read_card
@@ -162,7 +163,15 @@ def _adapter_words(name: str, adapter: str | None) -> str:
     return f"no {name}" if adapter is None else f"the {name} {adapter}"
 
 
+def make_room(module: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Let a labelled memory take the lengths of a state that is loaded next; other parts keep their sizes."""
+    if isinstance(module, LabelledMemory):
+        buffers = {name for name, _ in module.named_buffers()}
+        module.make_room({name: len(state[name]) for name in buffers & state.keys() if state[name].ndim})
+
+
 def _load_part(module: nn.Module, state: Mapping[str, Tensor], key: str, path: Path) -> None:
+    make_room(module, state)
     expected = module.state_dict()
     missing, unknown = sorted(set(expected) - set(state)), sorted(set(state) - set(expected))
     if missing or unknown:

@@ -15,6 +15,7 @@ from zsad_demo.drawing import overlay_picture
 from zsad_demo.engine import Engine
 from zsad_demo.errors import callback
 from zsad_demo.inspection import resized_map
+from zsad_demo.tabs.downloads import save_as
 from zsad_demo.tabs.inputs import bring_into_view, image_input, noun_input, size_input
 from zsad_demo.uploads import Upload
 from zsad_demo.words import parse_image_size, parse_noun
@@ -96,6 +97,7 @@ class CompareTab:
                 difference_bar = gr.HTML(label="Colour scale of the difference")
                 with gr.Accordion("Everything behind the numbers", open=False):
                     facts = gr.JSON(label="Result")
+        save_as(picture, "difference")
         bring_into_view(run, "compare-answer")
         done = run.click(
             self.compare,

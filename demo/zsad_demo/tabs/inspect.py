@@ -20,11 +20,11 @@ from zsad_demo.inspection import (
     Inspection,
     inspect_image,
     middle,
-    region_facts,
     region_rows,
     thresholded,
     write_files,
 )
+from zsad_demo.tabs.downloads import save_as
 from zsad_demo.tabs.inputs import bring_into_view, image_input, noun_input, size_input, word_inputs
 from zsad_demo.uploads import Upload
 from zsad_demo.words import Words, parse_image_size, parse_noun, parse_threshold
@@ -91,7 +91,7 @@ class InspectTab:
         facts = {
             "map_threshold": threshold,
             "area_share": float(mask.mean()),
-            "regions": [region_facts(region) for region in regions],
+            "regions": [region.plain() for region in regions],
         }
         return (shown.view, overlay), mask_picture(mask), region_rows(regions), facts
 
@@ -158,6 +158,9 @@ class InspectTab:
                 with gr.Accordion("Everything behind the numbers", open=False):
                     facts = gr.JSON(label="Result")
                     region_facts_json = gr.JSON(label="Threshold")
+        save_as(pair, "original", "overlay")
+        save_as(anomaly_map, "anomaly-map")
+        save_as(mask, "mask")
         redrawn = [pair, mask, regions, region_facts_json]
         bring_into_view(run, "inspect-answer")
         inspected = run.click(

@@ -16,7 +16,8 @@ def zsad_parts() -> Iterator[PartSpec]:
     # fmt: off
     yield PartSpec("aa-clip.blocks", "attention_refiner", ".blocks:AdaptedBlocks",
                    "a residual adapter behind each of the first vision blocks, whose output feeds on",
-                   options=".options:BlockOptions", learnable=True, batch_dependent="over_batch")
+                   options=".options:BlockOptions", requires={"streams"}, learnable=True,
+                   batch_dependent="over_batch")
     yield PartSpec("aa-clip.heads", "feature_adapter", ".heads:Heads",
                    "a learned projection per tap, and one whose mean over the patches is the image feature",
                    options=".options:HeadOptions", requires={"tokens:ln_post"}, provides={"tokens:joint"},

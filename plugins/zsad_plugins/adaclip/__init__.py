@@ -16,7 +16,8 @@ def zsad_parts() -> Iterator[PartSpec]:
     # fmt: off
     yield PartSpec("adaclip.visual_prompts", "attention_refiner", ".hybrid:VisualPrompts",
                    "learned tokens behind the patches, shifted by the image feature of a pass without them",
-                   options=".options:VisualPromptOptions", requires={"cls_token"}, learnable=True)
+                   options=".options:VisualPromptOptions", requires={"cls_token", "streams"},
+                   learnable=True)
     yield PartSpec("adaclip.projections", "feature_adapter", ".projections:Projections",
                    "a learned linear layer per tap and one for the image feature, to the joint space",
                    requires={"tokens:raw", "cls_token"}, provides={"tokens:joint"}, learnable=True)

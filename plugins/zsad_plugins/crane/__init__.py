@@ -22,11 +22,11 @@ def zsad_parts() -> Iterator[PartSpec]:
                    options=".options:StemOptions", provides={"auxiliary:stem"})
     yield PartSpec("crane.e_attn", "attention_refiner", ".attention:e_attention",
                    "E-attention: a refined stream of q-q + k-k + v-v attention, read at its end",
-                   options=".options:EAttentionOptions")
+                   options=".options:EAttentionOptions", requires={"streams"})
     yield PartSpec("crane.d_attn", "attention_refiner", ".attention:d_attention",
                    "D-attention by dense maps, cut at their mean similarity, beside E-attention",
-                   options=".options:DAttentionOptions", requires={"auxiliary:{maps}", "cls_token"},
-                   batch_dependent="over_batch")
+                   options=".options:DAttentionOptions",
+                   requires={"auxiliary:{maps}", "cls_token", "streams"}, batch_dependent="over_batch")
     yield PartSpec("crane.prompts", "prompt_learner", ".prompts:CranePrompts",
                    "AnomalyCLIP's pair of prompts with the fixed words' embeddings kept among the weights",
                    options="zsad_plugins.anomalyclip.options:PromptOptions", requires={"causal_text"},

@@ -68,7 +68,7 @@ class DAttention:
         """Return [B, N, D], patches only."""
         block, patches = state.block, state.grid.count
         # Places behind the patches hold injected tokens.
-        values = block.v_proj(block.ln_1(self._source(state)))[:, 1 : 1 + patches]
+        values = block.v_proj(block.ln_1(self._source(state)))[:, state.leading : state.leading + patches]
         features = on_grid(state.auxiliary[self.maps], state.grid).flatten(1, 2)
         weights = foreign_weights(features, self.scale, self.margin, over_batch=self.over_batch)
         # The weights are those of every head, so that heads need not be told apart.

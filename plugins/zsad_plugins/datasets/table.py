@@ -54,9 +54,11 @@ def _delimiter(first: str, columns: Sequence[str]) -> str:
 
 
 def _check_header(file: Path, header: Sequence[str], columns: Sequence[str]) -> None:
+    if not header:
+        raise InputError(f"'{file}' has no first line to name its columns: {', '.join(columns)} and others")
     for name in columns:
         if name not in header:
-            hint = nearest(name, header) or f"; it has {', '.join(header) or 'none'}"
+            hint = nearest(name, header) or f"; it has {', '.join(header)}"
             raise InputError(f"'{file}' has no column '{name}' in its first line{hint}")
     for name in header:
         if header.count(name) > 1:

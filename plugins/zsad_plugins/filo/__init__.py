@@ -21,7 +21,8 @@ def zsad_parts() -> Iterator[PartSpec]:
                    "no boxes: stands for the detector where there is none", provides={"auxiliary:filo.boxes"})
     yield PartSpec("filo.taps", "attention_refiner", ".taps:taps",
                    "taps of the ordinary and of a v-v stream, aliased as in the published code",
-                   options=".options:TapOptions", provides={"patch_tokens", "filo.streams"})
+                   options=".options:TapOptions", requires={"streams"},
+                   provides={"patch_tokens", "filo.streams"})
     yield PartSpec("filo.heads", "feature_adapter", ".heads:Heads",
                    "a linear head per ordinary tap, a 7 x 7 convolution per local one, and an image adapter",
                    options=".options:HeadOptions", requires={"tokens:raw", "cls_token", "filo.streams"},

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from zsad.backbones.block import Block
 from zsad.backbones.text import TextWeights
-from zsad.backbones.vision import VisionWeights
+from zsad.backbones.vision_values import VisionWeights
 from zsad.recipe.profiles import Activation, TextProfile, TowerProfile
 from zsad_plugins.mini.stem import CHANNELS, STRIDE, ConvolutionalStem, StemPatchEmbedding
 

@@ -59,10 +59,14 @@ class RowTokenizer:
     def __call__(self, texts: str | Sequence[str]) -> Tensor:
         """Return rows [n, context_length] int64, padded with ``PADDING_ROW``."""
         given = [texts] if isinstance(texts, str) else list(texts)
-        rows = self._rows[self._clip(given)]
+        rows = self.rows(given)
         unknown = (rows == UNKNOWN_ROW).any(dim=1)
         self._report([text for text, has in zip(given, unknown.tolist(), strict=True) if has])
         return rows
+
+    def rows(self, texts: Sequence[str]) -> Tensor:
+        """Return the same without a word about what is not known."""
+        return self._rows[self._clip(list(texts))]
 
     def words(self, text: str) -> list[str]:
         """Return the words of a text as the tokenizer sees them, cleaned and in lower case."""

@@ -16,7 +16,7 @@ def zsad_parts() -> Iterator[PartSpec]:
     # fmt: off
     yield PartSpec("standard.self_attention", "attention_refiner", ".refiners:self_attention",
                    "a refined stream of self-correlation attention (v-v, q-q, k-k or sums of them)",
-                   options=".options:SelfAttentionOptions")
+                   options=".options:SelfAttentionOptions", requires={"streams"})
     yield PartSpec("standard.templates", "prompt_learner", ".templates:TemplatePrompts",
                    "fixed sentences: state words of an object in photo templates",
                    options=".options:TemplatesOptions")

@@ -16,7 +16,8 @@ def zsad_parts() -> Iterator[PartSpec]:
     # fmt: off
     yield PartSpec("visualad.tokens", "attention_refiner", ".tokens:StateTokens",
                    "a learned normal and a learned anomaly token that pass the tower beside the class token",
-                   requires={"cls_token"}, provides={"patch_tokens", "injected_tokens"}, learnable=True)
+                   requires={"cls_token", "streams"}, provides={"patch_tokens", "injected_tokens"},
+                   learnable=True)
     yield PartSpec("visualad.alignment", "feature_adapter", ".alignment:Alignment",
                    "per tap: the injected tokens look at the patches, and the patches pass a small MLP",
                    options=".options:AlignmentOptions", requires={"tokens:raw", "injected_tokens"},

@@ -16,7 +16,8 @@ def zsad_parts() -> Iterator[PartSpec]:
     # fmt: off
     yield PartSpec("winclip.windows", "attention_refiner", ".windows:windows",
                    "class features of small windows of patches, each run through the tower on its own",
-                   options=".options:WindowOptions", requires={"cls_token"}, provides={"window_tokens"})
+                   options=".options:WindowOptions", requires={"cls_token", "streams"},
+                   provides={"window_tokens"})
     yield PartSpec("winclip.anomaly", "scorer", ".scorers:AnomalyScorer",
                    "harmonic mean of abnormal probabilities over windows, scales and the full image",
                    options=".options:ScorerOptions", requires={"window_tokens", "text_features", "cls_token"},

@@ -76,7 +76,7 @@ def test_sizes_of_the_towers(mini):
     assert 128 <= vision.embed_dim <= 256
     assert text.projection.shape[1] == vision.embed_dim
     assert text.profile.context_length == 77
-    assert mini.capabilities == {"cls_token", "text", "causal_text"}
+    assert mini.capabilities == {"cls_token", "streams", "text", "causal_text"}
 
 
 def test_the_card_says_what_was_seen(mini):

@@ -201,6 +201,11 @@ def _fresh(backbone: ClipBackbone, options: LoraOptions, seed: int = 0) -> Adapt
     towers = nn.ModuleDict()
     for tower in options.towers:
         plain = backbone.blocks(tower)
+        if plain is None and tower == "vision":
+            raise InputError(
+                f"backbone '{backbone.card.name}' is an opaque tower without blocks to adapt (capability "
+                "'streams'); use a plain vision transformer"
+            )
         if plain is None:
             raise InputError(
                 f"backbone '{backbone.card.name}' has no text tower to adapt; use --set adapter.target=vision"

@@ -15,8 +15,6 @@ from zsad.errors import InputError
 Mask = npt.NDArray[np.bool_]
 Map = npt.NDArray[np.floating[Any]]
 
-SHOWN = 20
-"""Regions that a table shows."""
 _BAND = 1024
 _ROWS = ("top", "", "bottom")
 _COLUMNS = ("left", "", "right")
@@ -31,12 +29,24 @@ class Region:
         area: Share of the image, 0..1.
         peak: Largest value of the map within it.
         centre: Row and column of the centre as shares of height and width.
+        box: Left, top, right and bottom in pixels, the latter two behind the last pixel.
     """
 
     position: str
     area: float
     peak: float
     centre: tuple[float, float]
+    box: tuple[int, int, int, int]
+
+    def plain(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return {
+            "position": self.position,
+            "box": list(self.box),
+            "area_share": self.area,
+            "peak": self.peak,
+            "centre": list(self.centre),
+        }
 
 
 def mask_at(anomaly_map: Map, threshold: float) -> Mask:
@@ -85,10 +95,11 @@ def find_regions(mask: Mask, anomaly_map: Map) -> list[Region]:
         np.maximum.at(peaks, owners, anomaly_map[band][rows, columns])
     row_shares = (row_sums / areas + 0.5) / mask.shape[0]
     column_shares = (column_sums / areas + 0.5) / mask.shape[1]
+    boxes = [(x.start, y.start, x.stop, y.stop) for y, x in ndimage.find_objects(labels)]
     found = [
-        Region(position(row, column), area / mask.size, peak, (row, column))
-        for area, peak, row, column in zip(
-            areas.tolist(), peaks.tolist(), row_shares.tolist(), column_shares.tolist(), strict=True
+        Region(position(row, column), area / mask.size, peak, (row, column), box)
+        for area, peak, row, column, box in zip(
+            areas.tolist(), peaks.tolist(), row_shares.tolist(), column_shares.tolist(), boxes, strict=True
         )
     ]
     return sorted(found, key=lambda region: (-region.peak, -region.area))
@@ -103,26 +114,3 @@ def position(row: float, column: float) -> str:
     """
     words = _ROWS[min(int(3 * row), 2)], _COLUMNS[min(int(3 * column), 2)]
     return " ".join(word for word in words if word) or "centre"
-
-
-def contours(mask: Mask) -> Mask:
-    """Return the inner edge of a mask, two pixels wide; the border of the image is no edge.
-
-    Args:
-        mask: [H, W].
-    """
-    edge = np.empty_like(mask)
-    for rows in bands(len(mask)):
-        top = max(rows.start - 2, 0)  # two rows more on both sides are all that an edge depends on
-        edge[rows] = _edge(mask[top : rows.stop + 2])[rows.start - top : rows.stop - top]
-    return edge
-
-
-def _edge(mask: Mask) -> Mask:
-    height, width = mask.shape
-    padded = np.pad(mask, 2, mode="edge")
-    # A square is eroded along rows and columns in turn: ten cheap views instead of a general filter.
-    across = np.logical_and.reduce([padded[:, shift : shift + width] for shift in range(5)])
-    inside = np.logical_and.reduce([across[shift : shift + height] for shift in range(5)])
-    edge: Mask = mask & ~inside
-    return edge

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from zsad.detect.regions import find_regions, mask_at, position
 from zsad.errors import InputError
-from zsad_demo.regions import contours, find_regions, mask_at, position
 
 
 def test_the_mask_has_the_pixels_that_reach_the_threshold() -> None:
@@ -44,10 +44,20 @@ def test_pixels_that_touch_at_a_corner_are_one_region() -> None:
     assert len(find_regions(np.eye(3, dtype=np.bool_), np.eye(3))) == 1
 
 
-def test_an_empty_mask_has_no_region_and_no_contour() -> None:
-    mask = np.zeros((8, 8), np.bool_)
-    assert find_regions(mask, np.zeros((8, 8))) == []
-    assert not contours(mask).any()
+def test_an_empty_mask_has_no_region() -> None:
+    assert find_regions(np.zeros((8, 8), np.bool_), np.zeros((8, 8))) == []
+
+
+def test_a_box_holds_its_region_and_nothing_more() -> None:
+    values = np.zeros((8, 9), np.float32)
+    values[2:5, 3:7] = 1
+    values[7, 8] = 2
+    small, large = find_regions(mask_at(values, 1), values)
+    assert small.box == (8, 7, 9, 8) and large.box == (3, 2, 7, 5)
+    assert large.plain() == {
+        "position": "centre", "box": [3, 2, 7, 5], "area_share": 12 / 72, "peak": 1.0,
+        "centre": [3.5 / 8, 5 / 9],
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -57,15 +67,6 @@ def test_an_empty_mask_has_no_region_and_no_contour() -> None:
 )  # fmt: skip
 def test_positions_in_words(row: float, column: float, words: str) -> None:
     assert position(row, column) == words
-
-
-def test_contours_are_the_inner_edge_and_leave_the_border_of_the_image_out() -> None:
-    rng = np.random.default_rng(1)
-    mask = ndimage.binary_dilation(rng.random((40, 60)) > 0.99, iterations=5)
-    eroded = ndimage.binary_erosion(mask, np.ones((3, 3)), iterations=2, border_value=1)
-    inner = (slice(2, -2), slice(2, -2))
-    np.testing.assert_array_equal(contours(mask)[inner], (mask & ~eroded)[inner])
-    assert not contours(np.ones((10, 10), np.bool_)).any()
 
 
 def test_regions_of_a_large_map_are_those_of_scipy() -> None:
