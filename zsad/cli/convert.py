@@ -17,7 +17,7 @@ def convert(
         list[Path],
         typer.Argument(
             parser=path,
-            metavar="CHECKPOINT...",
+            metavar="CHECKPOINT",
             help="The authors' file, or several in the order in which the method names them; only tensors "
             "are read.",
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
@@ -47,7 +48,7 @@ def convert(checkpoint: Any) -> dict[str, Tensor]:
 def _outer(checkpoint: Any) -> dict[str, Any]:
     """Return the level of the checkpoint that holds its entries."""
     for level in levels(checkpoint):
-        if "layer_transforms" in level and "cross_attn" in level:
+        if all(isinstance(level.get(name), Mapping) for name in ("layer_transforms", "cross_attn")):
             return {str(name): value for name, value in level.items()}
     raise InputError(
         "it has no entries 'layer_transforms' and 'cross_attn', which VisualAD's checkpoints have"

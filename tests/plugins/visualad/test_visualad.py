@@ -169,6 +169,8 @@ def test_other_checkpoints_are_refused(changes: dict[str, Any], sentence: str) -
 def test_no_checkpoint_at_all() -> None:
     with pytest.raises(InputError, match="no entries 'layer_transforms' and 'cross_attn'"):
         convert({"prompt_learner": {}})
+    with pytest.raises(InputError, match="no entries 'layer_transforms' and 'cross_attn'"):
+        convert(checkpoint(cross_attn=torch.zeros(3)))
 
 
 def test_every_method_is_known() -> None:
