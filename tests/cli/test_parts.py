@@ -71,6 +71,7 @@ def test_list_as_json(parts, capsys, argv):
         "learnable": True,
         "two_phase": False,
         "transductive": False,
+        "provisional": [],
         "companions": [],
         "distribution": "acme",
     }

@@ -162,7 +162,9 @@ def test_a_plugin_that_crashes_is_a_finding(site, composer: Composer) -> None:
     first, second = pair_of(grids(host)[0], "acme.crash", "crane.prompts")
     pair = Composer(host, composer.backbone, composer.samples, 96).compose(first, second)
     assert pair.status == "failed"
-    assert pair.sentence == "ZeroDivisionError: integer division or modulo by zero"
+    assert (
+        pair.sentence is not None and "part 'acme.crash' cannot be built: ZeroDivisionError" in pair.sentence
+    )
 
 
 def test_a_difference_is_one_of_shape() -> None:

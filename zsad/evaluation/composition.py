@@ -11,7 +11,7 @@ import numpy.typing as npt
 from zsad.backbones.clip import ClipBackbone
 from zsad.detect.loading import load
 from zsad.detect.request import DetectorRequest
-from zsad.errors import ZsadError
+from zsad.errors import InputError
 from zsad.plugin.host import Host
 from zsad.plugin.imports import cause
 from zsad.recipe.composition import Pair, Side, usable_recipes
@@ -88,7 +88,7 @@ class Composer:
                 return Pair(*labels, "recipe", base)
             found = self._map(base, overrides)
             least = min(difference(found, self._recipe_map(side.recipe)) for side in (first, second))
-        except ZsadError as error:
+        except InputError as error:
             return Pair(*labels, "refused", base, overrides, sentence=str(error))
         except Exception as error:  # a crash of one pair is a finding, and no reason to stop
             return Pair(*labels, "failed", base, overrides, sentence=cause(error))
