@@ -125,7 +125,7 @@ def test_what_it_has_not_is_named(convnext: ClipBackbone) -> None:
     for said, request in wrong.items():
         with pytest.raises(InputError, match=f"timm:convnext_atto.*{said}" if "levels" not in said else said):
             tower(images, [request])
-    with pytest.raises(InputError, match=r"capability 'streams': it takes no injected tokens"):
+    with pytest.raises(InputError, match=r"capability 'streams': nothing can be injected into it"):
         tower(images, [VisionRequest()], injection=Injection(torch.zeros(1, 1, 1, 320)))
     assert convnext.capabilities == frozenset()
 

@@ -262,8 +262,8 @@ class OpaqueTower(nn.Module):
         """
         if injection is not None:
             raise InputError(
-                f"{self._weights.name} is an opaque tower without the capability 'streams': it takes no "
-                "injected tokens"
+                f"{self._weights.name} is an opaque tower without the capability 'streams': nothing can "
+                "be injected into it"
             )
         for request in requests:
             self.check_request(request)
