@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from zsad.errors import InputError
 
@@ -81,6 +80,8 @@ def find_regions(mask: Mask, anomaly_map: Map) -> list[Region]:
         mask: [H, W].
         anomaly_map: [H, W].
     """
+    from scipy import ndimage  # takes a while to import, and few runs look for regions
+
     labels, count = ndimage.label(mask, structure=np.ones((3, 3), np.int8))
     if not count:
         return []
