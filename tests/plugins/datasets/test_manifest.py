@@ -92,7 +92,7 @@ def test_wrong_files(root, tmp_path) -> None:
         read(root, "", "image|mask|label|class_name\n")
     with pytest.raises(InputError, match="column 'mask' twice"):
         read(root, "", "image,mask,mask,label,class_name\n")
-    with pytest.raises(InputError, match=r"no column 'image'.*it has none"):
+    with pytest.raises(InputError, match="has no first line to name its columns: image"):
         read(root, "", "")
     with pytest.raises(InputError, match="not UTF-8"):
         read(root, "images/é.png,,0,nut,\n", encoding="latin-1")

@@ -242,7 +242,7 @@ def test_every_word_of_a_prompt_file_is_known(name):
     data = yaml.safe_load((files("zsad_prompts") / name).read_text(encoding="utf-8"))
     tokenizer = RowTokenizer(read_mini()[1], 77)
     words = {word for text in words_in(data) for word in tokenizer.words(text)}
-    assert len(words) > 20
+    assert len(words) > 10
     assert sorted(word for word in words if not tokenizer.knows(word)) == []
 
 
