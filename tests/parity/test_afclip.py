@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.loading import load_detector
-from tests.parity.goldens import DEVICE, Golden, Kit, assert_agrees
+from tests.parity.goldens import AGREEMENTS, DEVICE, MARK, Agreement, Golden, Kit, assert_agrees
 from tests.parity.learning import gradients, losses_and_gradients
 from tests.parity.preprocessed import preprocessed
 from tests.parity.synthetic_adapters import write_afclip
@@ -120,8 +120,12 @@ def test_a_training_step_agrees(kit: Kit, golden: Golden, tmp_path: Path, gradie
     mine = gradients(detector, NAMES)
     assert set(mine) == set(arrays["grad_names"].tolist())
     norms = dict(zip(arrays["grad_names"].tolist(), arrays[f"{prefix}grad_norms"].tolist(), strict=True))
-    assert {name: float(g.norm()) for name, g in mine.items()} == pytest.approx(norms, rel=1e-4)
+    off = {name: abs(float(g.norm()) - norms[name]) / norms[name] for name, g in mine.items()}
+    assert max(off.values()) <= MARK, off
+    if gradient == "as-published":
+        worst = max(off, key=lambda name: off[name])
+        AGREEMENTS.append(Agreement(golden.name, worst, off[worst]))
     for name in arrays:
         if name.startswith(f"{prefix}grad/"):
             full, own = arrays[name], mine[name.partition("/")[2]].reshape(arrays[name].shape)
-            assert np.abs(own.numpy() - full).max() <= 1e-4 * full.std(), name
+            assert np.abs(own.numpy() - full).max() <= MARK * full.std(), name
