@@ -212,7 +212,11 @@ def _opened(
                 continue
             small[key] = fitted(image, THUMBNAIL_SIDE)
             read.append((key, image))
-        yield read
+            del image
+        try:
+            yield read
+        finally:
+            read.clear()  # before the room is given away
 
 
 def _leave_out(batch: Batch, upload: Upload, error: InputError) -> None:
