@@ -11,7 +11,7 @@ from zsad.detect.detector import Detector
 from zsad.detect.journal import Journal, images_hash
 from zsad.detect.output_names import OutputNames
 from zsad.detect.predictions import FailedImage, predict_files
-from zsad.detect.provenance import about, decision
+from zsad.detect.provenance import DetectorInfo, about, decision
 from zsad.detect.result_files import ResultFiles, Written
 from zsad.detect.tiles import Tiling
 from zsad.detect.wanted_files import WantedFiles
@@ -35,9 +35,8 @@ class PredictionRun:
     files: WantedFiles = field(default_factory=WantedFiles)
     tiling: Tiling | None = None
 
-    def asked(self, detector: Detector, paths: Sequence[Path]) -> dict[str, Any]:
-        """Return what decides the answers, as JSON can say it."""
-        known = about(detector)
+    def asked(self, known: DetectorInfo, seed: int, paths: Sequence[Path]) -> dict[str, Any]:
+        """Return what decides the answers of a detector and its seed, as JSON can say it."""
         return {
             "recipe": known.recipe_hash,
             "backbone": known.backbone.sha256,
@@ -45,7 +44,7 @@ class PredictionRun:
             "image_size": known.image_size,
             "dtype": known.dtype,
             "class_name": self.class_name,
-            "seed": detector.seed,
+            "seed": seed,
             "batch_size": self.batch_size,
             "threshold": self.threshold,
             "tiling": self.tiling and asdict(self.tiling),
@@ -79,12 +78,13 @@ def predict_into(
         InputError: The folder holds a run of another request.
         ZsadError: The folder cannot be written to.
     """
-    journal = Journal(folder, run.asked(detector, paths), resume=resume)
+    known = about(detector)  # once: it hashes what was learned
+    journal = Journal(folder, run.asked(known, detector.seed, paths), resume=resume)
     if detector.scope().waits and len(journal.finished) < len(paths):
         journal.forget()
     if journal.finished:
         say(f"{len(journal.finished)} of {len(paths)} images were finished already")
-    facts = {**about(detector).plain(), "class_name": run.class_name, "threshold": run.threshold}
+    facts = {**known.plain(), "class_name": run.class_name, "threshold": run.threshold}
     if run.files.pixel_threshold is not None:
         facts["pixel_threshold"] = run.files.pixel_threshold
     if run.tiling is not None:
