@@ -21,6 +21,7 @@ from zsad.backbones.dinov2_names import official_state
 from zsad.backbones.downloads import check_download
 from zsad.backbones.hub import hub_errors
 from zsad.backbones.placement import Placement
+from zsad.backbones.tensors import check_state
 from zsad.errors import InputError
 
 PUBLISHED = BackboneCard(
@@ -97,7 +98,7 @@ def dinov2_from_official_state(
     """
     from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
 
-    from zsad.backbones.timm_files import check_state, translated
+    from zsad.backbones.timm_files import translated
     from zsad.backbones.timm_models import without_weights
     from zsad.backbones.timm_weights import open_weights
 

@@ -21,7 +21,7 @@ from zsad.backbones.hub import hub_errors
 from zsad.backbones.names import BackboneName
 from zsad.backbones.open_clip_weights import native_tower_profile, normalisation, text_weights, vision_weights
 from zsad.backbones.pretrained import Triple, common_normalisation, doubt, quick_gelu_form, training_of
-from zsad.backbones.tensors import read_tensors, state_in
+from zsad.backbones.tensors import check_state, read_tensors, state_in
 from zsad.backbones.tokenizers import Tokenizer, tokenizer_of
 from zsad.errors import InputError, ZsadWarning
 
@@ -215,18 +215,5 @@ def load_state(model: nn.Module, state: dict[str, Tensor], source: str, arch: st
     state.pop("text.transformer.embeddings.position_ids", None)
     if "logit_scale" in state:
         state["logit_scale"] = state["logit_scale"].reshape(expected["logit_scale"].shape)
-    missing = sorted(set(expected) - set(state))
-    unexpected = sorted(set(state) - set(expected))
-    if missing or unexpected:
-        key, what = (missing[0], "lacks") if missing else (unexpected[0], "has the unknown")
-        raise InputError(
-            f"{source} does not hold the weights of {arch}: it {what} '{key}' "
-            f"({len(missing)} keys missing, {len(unexpected)} unknown)"
-        )
-    for key, value in expected.items():
-        if state[key].shape != value.shape:
-            raise InputError(
-                f"{source} does not hold the weights of {arch}: '{key}' has the shape "
-                f"{tuple(state[key].shape)}, {arch} needs {tuple(value.shape)}"
-            )
+    check_state(state, expected, source, arch)
     model.load_state_dict(state)

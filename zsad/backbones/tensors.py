@@ -96,3 +96,39 @@ def _state(loaded: Any, depth: int) -> Mapping[Any, Any] | None:
         return None
     nested = [found for value in loaded.values() if (found := _state(value, depth - 1)) is not None]
     return nested[0] if len(nested) == 1 else None
+
+
+def check_state(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], source: str, name: str) -> None:
+    """Check that a state fills a model exactly.
+
+    Args:
+        state: The tensors of a file.
+        expected: Those of the model, whose values do not matter.
+        source: The file, for the message.
+        name: The model, for the message.
+
+    Raises:
+        InputError: Keys or shapes are those of another model.
+    """
+    missing, unknown = sorted(set(expected) - set(state)), sorted(set(state) - set(expected))
+    if missing or unknown:
+        key, what = (missing[0], "lacks") if missing else (unknown[0], "has the unknown")
+        raise InputError(
+            f"{source} does not hold the weights of {name}: it {what} '{key}' "
+            f"({len(missing)} keys missing, {len(unknown)} unknown)"
+        )
+    check_shapes(state, expected, source, name)
+
+
+def check_shapes(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], source: str, name: str) -> None:
+    """Check that the tensors that a state and a model both have are of one shape; as :func:`check_state`.
+
+    Raises:
+        InputError: One has another shape.
+    """
+    for key in (key for key in expected if key in state):
+        if state[key].shape != expected[key].shape:
+            raise InputError(
+                f"{source} does not hold the weights of {name}: '{key}' has the shape "
+                f"{tuple(state[key].shape)}, {name} needs {tuple(expected[key].shape)}"
+            )

@@ -14,6 +14,7 @@ from timm.models import model_entrypoint
 from torch import Tensor, nn
 
 from zsad.backbones.open_clip_loading import read_state_dict
+from zsad.backbones.tensors import check_shapes, check_state
 from zsad.backbones.timm_models import TimmPlan
 from zsad.errors import InputError
 
@@ -37,14 +38,19 @@ def load_file(plan: TimmPlan, path: Path) -> tuple[nn.Module, TimmPlan]:
         with suppress(TypeError):  # from models of one size; what does not fit them is said below
             plan, empty = plan.at(side), plan.at(side).empty()
     expected = empty.state_dict()
-    for key in sorted(set(expected) & set(state)):
-        if state[key].shape != expected[key].shape and key != "pos_embed":
-            raise InputError(_other_shape(str(path), plan.name, key, state[key], expected[key]))
+    fixed = {key: expected[key] for key in sorted(expected) if key != "pos_embed"}
+    check_shapes(state, fixed, str(path), plan.name)
     home = sys.modules[model_entrypoint(plan.arch).__module__]
     translate = getattr(home, "checkpoint_filter_fn", None)
     found = dict(state) if translate is None else translated(state, empty, translate, str(path), plan.name)
     found = _without_classifier(found, plan, expected)
-    check_state(found, expected, str(path), plan.name)
+    # Counts of batches, which nothing here reads, may be missing.
+    needed = {
+        key: value
+        for key, value in expected.items()
+        if key in found or not key.endswith("num_batches_tracked")
+    }
+    check_state(found, needed, str(path), plan.name)
     model = plan.build()
     model.load_state_dict(found, strict=False)  # what is missing by now is counted by batch norms alone
     return model, plan
@@ -100,21 +106,6 @@ def translated(
     return found
 
 
-def check_state(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], source: str, name: str) -> None:
-    """Raise InputError unless a state fills a model exactly; counts of batches may be missing."""
-    missing = sorted(key for key in set(expected) - set(state) if not key.endswith("num_batches_tracked"))
-    unknown = sorted(set(state) - set(expected))
-    if missing or unknown:
-        key, what = (missing[0], "lacks") if missing else (unknown[0], "has the unknown")
-        raise InputError(
-            f"{source} does not hold the weights of {name}: it {what} '{key}' "
-            f"({len(missing)} keys missing, {len(unknown)} unknown)"
-        )
-    for key, value in state.items():
-        if value.shape != expected[key].shape:
-            raise InputError(_other_shape(source, name, key, value, expected[key]))
-
-
 def _without_classifier(
     state: Mapping[str, Tensor], plan: TimmPlan, expected: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
@@ -122,10 +113,3 @@ def _without_classifier(
     heads = (heads,) if isinstance(heads, str) else tuple(heads)
     dropped = {f"{head}.{name}" for head in heads for name in ("weight", "bias")} - set(expected)
     return {key: value for key, value in state.items() if key not in dropped}
-
-
-def _other_shape(source: str, name: str, key: str, found: Tensor, expected: Tensor) -> str:
-    return (
-        f"{source} does not hold the weights of {name}: '{key}' has the shape {tuple(found.shape)}, "
-        f"{name} needs {tuple(expected.shape)}"
-    )
