@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from zsad.values import ABNORMAL, NORMAL
+
 SMOOTHING = 1e-5
 FOCUS = 2.0
 
@@ -39,6 +41,20 @@ def dice(probability: Tensor, mask: Tensor) -> Tensor:
     overlap = 2 * (probability * mask).flatten(1).sum(dim=1) + 1
     total = probability.flatten(1).sum(dim=1) + mask.flatten(1).sum(dim=1) + 1
     return 1 - overlap / total
+
+
+def map_loss(probabilities: Tensor, mask: Tensor) -> Tensor:
+    """Return the sum that the field learns maps by: focal, and dice of the one state and of the other.
+
+    Args:
+        probabilities: [B, 2, ...], normal and abnormal.
+        mask: [B, ...] in 0..1.
+
+    Returns:
+        [B].
+    """
+    abnormal, normal = probabilities[:, ABNORMAL], probabilities[:, NORMAL]
+    return focal(probabilities, mask) + dice(abnormal, mask) + dice(normal, 1 - mask)
 
 
 def cross_entropy(probability: Tensor, anomalous: Tensor, sharpness: float = 1.0) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from zsad.training.losses import dice, focal
+from zsad.training.losses import map_loss
 from zsad.training.step import Step
 from zsad.values import ABNORMAL, NORMAL
 from zsad_plugins.aa_clip.options import MapLossOptions
@@ -16,9 +16,7 @@ def maps(step: Step, options: MapLossOptions) -> Tensor:
     chosen = step.probability_maps if options.taps == "all" else step.probability_maps[-1:]
     total = step.mask.new_zeros(len(step.batch))
     for probability in chosen:
-        total = total + focal(probability, step.mask)
-        total = total + dice(probability[:, ABNORMAL], step.mask)
-        total = total + dice(probability[:, NORMAL], 1 - step.mask)
+        total = total + map_loss(probability, step.mask)
     return total
 
 

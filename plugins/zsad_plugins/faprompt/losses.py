@@ -7,9 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from zsad.errors import InputError
-from zsad.training.losses import dice, focal
+from zsad.training.losses import map_loss
 from zsad.training.step import Step
-from zsad.values import ABNORMAL, NORMAL
 from zsad_plugins.faprompt.options import ImageLossOptions, ScoreLossOptions
 from zsad_plugins.faprompt.two_looks import FIRST
 from zsad_plugins.standard.scorers import cosine_logits
@@ -39,11 +38,8 @@ def maps(step: Step, options: None) -> Tensor:
 def _maps(step: Step, *, first: bool) -> Tensor:
     total = step.mask.new_zeros(len(step.batch))
     for entry, probability in zip(step.scores.sets, step.probability_maps, strict=True):
-        if entry.name.startswith(FIRST) != first:
-            continue
-        total = total + focal(probability, step.mask)
-        total = total + dice(probability[:, ABNORMAL], step.mask)
-        total = total + dice(probability[:, NORMAL], 1 - step.mask)
+        if entry.name.startswith(FIRST) == first:
+            total = total + map_loss(probability, step.mask)
     return total
 
 
