@@ -66,6 +66,9 @@ class JointView(Protocol):
     def __call__(self, tokens: Tensor) -> Tensor:
         """Return tokens [..., D] of a block in the joint space, [..., C]: behind ln_post and projected."""
 
+    def ln_post(self) -> nn.Module:
+        """Return a copy of the norm behind the last block, for a part that goes on learning from it."""
+
 
 @dataclass(frozen=True)
 class Sentences:
@@ -99,8 +102,6 @@ class BuildContext:
             ``text_features`` read :attr:`text`.
         device: Where parameters and buffers belong.
         seed: Seed of everything random in the part.
-        ln_post: A copy of the norm behind the last block, for parts that go on from it; each copies it once
-            more. None where nobody says.
         joint_view: The way to the joint space, or None for a tower without one; see :attr:`to_joint`.
     """
 
@@ -115,7 +116,6 @@ class BuildContext:
     text_view: TextView | None
     device: torch.device
     seed: int
-    ln_post: nn.Module | None = None
     joint_view: JointView | None = None
 
     @property

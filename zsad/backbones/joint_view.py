@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+import copy
+
+from torch import Tensor, nn
 
 from zsad.backbones.vision import VisionTower
 
@@ -24,3 +26,7 @@ class TowerJoint:
     def __call__(self, tokens: Tensor) -> Tensor:
         """Return tokens [..., D] of a block in the joint space, [..., C]: behind ln_post and projected."""
         return self._tower.to_joint(tokens)
+
+    def ln_post(self) -> nn.Module:
+        """Return a copy of the norm behind the last block."""
+        return copy.deepcopy(self._tower.ln_post)

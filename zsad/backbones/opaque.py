@@ -172,11 +172,6 @@ class OpaqueTower(nn.Module):
         return max(reductions, default=round(self.native_image_size / self._native[-1][1]))
 
     @property
-    def ln_post(self) -> nn.Module | None:
-        """The final norm, or None where it does not fit all levels, or is not there."""
-        return self._weights.ln_post
-
-    @property
     def _native(self) -> tuple[tuple[int, int, int], ...]:
         return self._weights.shapes_at(self.native_image_size).levels
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -144,7 +143,6 @@ class Detector(nn.Module):
             text_view=None if text is None else TowerText(text),
             device=self.backbone.device,
             seed=self.seed,
-            ln_post=copy.deepcopy(tower.ln_post),
             joint_view=TowerJoint(tower) if isinstance(tower, VisionTower) else None,
         )
 

@@ -35,7 +35,7 @@ class Alignment(nn.Module):
             InputError: The backbone has no norm behind its last block.
         """
         super().__init__()
-        given = context.ln_post
+        given = context.to_joint.ln_post()
         if not isinstance(given, nn.LayerNorm) or given.bias is None:
             raise InputError("visualad.alignment starts from the LayerNorm behind the backbone's last block")
         width = context.vision_width
