@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
+from tests.loading import load_detector
 from tests.training.drawing import draw_set
 from zsad.backbones.clip import ClipBackbone
 from zsad.backbones.loading import load_backbone
 from zsad.data.dataset import Dataset
 from zsad.data.spec import open_dataset
+from zsad.detect.detector import Detector
 from zsad.plugin.host import get_host
+from zsad.values import Sample
 
 TINY = Path(__file__).parents[1] / "assets" / "tiny-clip.json"
 
@@ -49,3 +55,25 @@ def textless_backbone(tiny_backbone: ClipBackbone) -> ClipBackbone:
         digest=lambda: tiny.sha256,
         device=tiny.device,
     )
+
+
+@pytest.fixture
+def untrained(tiny_backbone: ClipBackbone) -> Callable[[str], Callable[..., Detector]]:
+    """Returns what loads a method, or another one by ``method``, untrained on the tiny CLIP at 80 px."""
+
+    def loader(usual: str) -> Callable[..., Detector]:
+        def loaded(*overrides: str, method: str = usual, **options: Any) -> Detector:
+            options = {"backbone": tiny_backbone, "image_size": 80} | options
+            return load_detector(method, overrides=overrides, untrained=True, **options)
+
+        return loaded
+
+    return loader
+
+
+@pytest.fixture(scope="session")
+def samples() -> list[Sample]:
+    """Three images of noise of different sizes; the first and the last are of one class."""
+    rng = np.random.default_rng(0)
+    names = ["gear", "metal nut", "gear"]
+    return [Sample(rng.integers(0, 256, (60, 50 + 5 * k, 3), np.uint8), name) for k, name in enumerate(names)]

@@ -12,10 +12,8 @@ import torch.nn.functional as F
 from pydantic import ValidationError
 from torch import Tensor
 
-from tests.loading import load_detector
 from tests.parity.synthetic_second import aaclip_checkpoint
 from tests.plugins.contexts import TEXTLESS
-from zsad.backbones.clip import ClipBackbone
 from zsad.detect.detector import Detector
 from zsad.detect.passes import group_by_pass
 from zsad.errors import InputError
@@ -30,19 +28,8 @@ Load = Callable[..., Detector]
 
 
 @pytest.fixture
-def load(tiny_backbone: ClipBackbone) -> Load:
-    def loaded(*overrides: str, method: str = "aa-clip", **options: Any) -> Detector:
-        options = {"backbone": tiny_backbone, "image_size": 80} | options
-        return load_detector(method, overrides=overrides, untrained=True, **options)
-
-    return loaded
-
-
-@pytest.fixture(scope="module")
-def samples() -> list[Sample]:
-    rng = np.random.default_rng(0)
-    names = ["gear", "metal nut", "gear"]
-    return [Sample(rng.integers(0, 256, (60, 50 + 5 * k, 3), np.uint8), name) for k, name in enumerate(names)]
+def load(untrained: Callable[[str], Load]) -> Load:
+    return untrained("aa-clip")
 
 
 def adapted(x: Tensor, adapter: ResidualAdapter) -> Tensor:

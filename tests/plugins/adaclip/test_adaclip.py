@@ -12,7 +12,6 @@ import torch.nn.functional as F
 from pydantic import ValidationError
 
 from tests.loading import load_detector
-from zsad.backbones.clip import ClipBackbone
 from zsad.detect.detector import Detector
 from zsad.errors import InputError
 from zsad.values import Sample
@@ -24,20 +23,8 @@ Load = Callable[..., Detector]
 
 
 @pytest.fixture
-def load(tiny_backbone: ClipBackbone) -> Load:
-    def loaded(*overrides: str, method: str = "adaclip", **options: Any) -> Detector:
-        return load_detector(
-            method, backbone=tiny_backbone, overrides=overrides, untrained=True, image_size=80, **options
-        )
-
-    return loaded
-
-
-@pytest.fixture(scope="module")
-def samples() -> list[Sample]:
-    rng = np.random.default_rng(0)
-    names = ["gear", "metal nut", "gear"]
-    return [Sample(rng.integers(0, 256, (60, 50 + 5 * k, 3), np.uint8), name) for k, name in enumerate(names)]
+def load(untrained: Callable[[str], Load]) -> Load:
+    return untrained("adaclip")
 
 
 def test_runs_on_mini() -> None:

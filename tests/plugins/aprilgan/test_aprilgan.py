@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 
 from tests.loading import load_detector
-from zsad.backbones.clip import ClipBackbone
 from zsad.detect.detector import Detector
 from zsad.errors import InputError
 from zsad.values import Sample
@@ -22,20 +21,8 @@ Load = Callable[..., Detector]
 
 
 @pytest.fixture
-def load(tiny_backbone: ClipBackbone) -> Load:
-    def loaded(*overrides: str, method: str = "aprilgan") -> Detector:
-        return load_detector(
-            method, backbone=tiny_backbone, overrides=overrides, untrained=True, image_size=80
-        )
-
-    return loaded
-
-
-@pytest.fixture(scope="module")
-def samples() -> list[Sample]:
-    rng = np.random.default_rng(0)
-    names = ["gear", "metal nut", "gear"]
-    return [Sample(rng.integers(0, 256, (60, 50 + 5 * k, 3), np.uint8), name) for k, name in enumerate(names)]
+def load(untrained: Callable[[str], Load]) -> Load:
+    return untrained("aprilgan")
 
 
 def test_runs_on_mini() -> None:

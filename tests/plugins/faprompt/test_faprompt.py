@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
-from tests.loading import load_detector
 from tests.parity.synthetic_second import faprompt_parameters
-from zsad.backbones.clip import ClipBackbone
 from zsad.detect.detector import Detector
 from zsad.detect.passes import group_by_pass
 from zsad.errors import InputError
@@ -25,19 +22,8 @@ Load = Callable[..., Detector]
 
 
 @pytest.fixture
-def load(tiny_backbone: ClipBackbone) -> Load:
-    def loaded(*overrides: str, method: str = "faprompt", **options: Any) -> Detector:
-        options = {"backbone": tiny_backbone, "image_size": 80} | options
-        return load_detector(method, overrides=overrides, untrained=True, **options)
-
-    return loaded
-
-
-@pytest.fixture(scope="module")
-def samples() -> list[Sample]:
-    rng = np.random.default_rng(0)
-    names = ["gear", "metal nut", "gear"]
-    return [Sample(rng.integers(0, 256, (60, 50 + 5 * k, 3), np.uint8), name) for k, name in enumerate(names)]
+def load(untrained: Callable[[str], Load]) -> Load:
+    return untrained("faprompt")
 
 
 def test_its_pass_is_anomalyclip_s(load: Load) -> None:

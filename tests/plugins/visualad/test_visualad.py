@@ -10,10 +10,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tests.loading import load_detector
 from tests.parity.synthetic_second import visualad_checkpoint
 from tests.plugins.contexts import TEXTLESS
-from zsad.backbones.clip import ClipBackbone
 from zsad.detect.detector import Detector
 from zsad.detect.passes import group_by_pass
 from zsad.errors import InputError
@@ -28,12 +26,8 @@ Load = Callable[..., Detector]
 
 
 @pytest.fixture
-def load(tiny_backbone: ClipBackbone) -> Load:
-    def loaded(*overrides: str, method: str = "visualad", **options: Any) -> Detector:
-        options = {"backbone": tiny_backbone, "image_size": 80} | options
-        return load_detector(method, overrides=overrides, untrained=True, **options)
-
-    return loaded
+def load(untrained: Callable[[str], Load]) -> Load:
+    return untrained("visualad")
 
 
 @pytest.fixture(scope="module")
