@@ -14,8 +14,10 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
+from tests.loading import load_detector
 from tests.parity import synthetic, synthetic_second
 from tests.parity.synthetic import Array, State
+from zsad.detect.detector import Detector
 
 DEVICE = os.environ.get("ZSAD_TEST_DEVICE", "cpu")
 """Where the methods run that are compared."""
@@ -123,6 +125,18 @@ class Kit:
     def backbone(self, golden: Golden) -> str:
         """Return the backbone's name for ``--backbone``: its config and its weights."""
         return f"{self.clip_config(golden)}@{self.clip_file(golden)}"
+
+    def detector(self, golden: Golden, method: str, overrides: Sequence[str], **options: Any) -> Detector:
+        """Load a method on the golden's backbone under its official profile, in float32 at its image size."""
+        return load_detector(
+            method,
+            backbone=self.backbone(golden),
+            device=DEVICE,
+            dtype="float32",
+            image_size=golden.meta["image_size"],
+            overrides=["profile=official", *overrides],
+            **options,
+        )
 
     def with_options(self, golden: Golden) -> Golden:
         """Return the golden of a training step with the options of the method's other golden files.

@@ -10,8 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.loading import load_detector
-from tests.parity.goldens import DEVICE, Golden, Kit, assert_agrees
+from tests.parity.goldens import Golden, Kit, assert_agrees
 from tests.parity.preprocessed import preprocessed
 from tests.parity.steps import Taken, assert_step_agrees, take_step
 from zsad.detect.detector import Detector
@@ -32,15 +31,11 @@ def load(kit: Kit, golden: Golden, folder: Path, method: str, overrides: Sequenc
     meta = golden.meta
     weights = folder / "weights.safetensors"
     convert_checkpoint(get_host(), method, kit.checkpoint_files(golden), weights)
-    return load_detector(
+    return kit.detector(
+        golden,
         method,
-        backbone=kit.backbone(golden),
         weights=weights,
-        device=DEVICE,
-        dtype="float32",
-        image_size=meta["image_size"],
         overrides=[
-            "profile=official",
             f"readout.taps={meta['features_list']}",
             f"attention_refiner.blocks={meta['image_adapt_until']}",
             f"attention_refiner.weight={meta['image_adapt_weight']}",

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.loading import load_detector
-from tests.parity.goldens import AGREEMENTS, DEVICE, MARK, Agreement, Golden, Kit, assert_agrees
+from tests.parity.goldens import AGREEMENTS, MARK, Agreement, Golden, Kit, assert_agrees
 from tests.parity.learning import gradients, losses_and_gradients
 from tests.parity.preprocessed import preprocessed
 from tests.parity.synthetic_adapters import write_afclip
@@ -40,15 +39,11 @@ def load(kit: Kit, golden: Golden, folder: Path) -> Detector:
     convert_checkpoint(get_host(), "af-clip", kit.checkpoints(full, write_afclip), weights)
     taps = meta.get("features_list", [3, 6, 9, 12])
     sides = meta.get("neighbourhoods", [1, 3, 5])
-    return load_detector(
+    return kit.detector(
+        full,
         "af-clip",
-        backbone=kit.backbone(full),
         weights=weights,
-        device=DEVICE,
-        dtype="float32",
-        image_size=meta["image_size"],
         overrides=[
-            "profile=official",
             f"readout.taps={taps}",
             f"feature_adapter.sides={sides}",
             f"prompt_learner.tokens={meta.get('prompt_len', 12)}",

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.loading import load_detector
-from tests.parity.goldens import DEVICE, Golden, Kit, assert_agrees
+from tests.parity.goldens import Golden, Kit, assert_agrees
 from tests.parity.preprocessed import preprocessed
 from zsad.plugin.host import get_host
 from zsad.values import ABNORMAL
@@ -23,15 +22,11 @@ def test_every_array_agrees(kit: Kit, golden: Golden, tmp_path: Path) -> None:
     meta = golden.meta
     weights = tmp_path / "weights.safetensors"
     convert_checkpoint(get_host(), "anomalyclip", kit.checkpoint(golden), weights)
-    detector = load_detector(
+    detector = kit.detector(
+        golden,
         "anomalyclip",
-        backbone=kit.backbone(golden),
         weights=weights,
-        device=DEVICE,
-        dtype="float32",
-        image_size=meta["image_size"],
         overrides=[
-            "profile=official",
             f"readout.taps={meta['features_list']}",
             f"attention_refiner.start={meta['first_vv_block_1based']}",
             f"prompt_learner.context_tokens={meta['n_ctx']}",

@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.loading import load_detector
 from tests.parity import synthetic
 from tests.parity.goldens import DEVICE, Golden, Kit, assert_agrees
 from tests.parity.preprocessed import preprocessed
@@ -34,15 +33,11 @@ def load(kit: Kit, golden: Golden, folder: Path) -> Detector:
     learned = torch.load(source, weights_only=True)["prompt_learner"]["ctx_pos"].shape[2]
     depth = json.loads(kit.clip_config(golden).read_text())["vision_cfg"]["layers"]
     extent = "batch" if meta["batch_size"] > 1 else "image"
-    return load_detector(
+    return kit.detector(
+        golden,
         method,
-        backbone=kit.backbone(golden),
         weights=weights,
-        device=DEVICE,
-        dtype="float32",
-        image_size=meta["image_size"],
         overrides=[
-            "profile=official",
             f"readout.taps={meta['features_list']}",
             f"attention_refiner.start={depth - meta['dpam'] + 1}",
             f"feature_adapter.kernel={meta['neighbour_kernel']}",

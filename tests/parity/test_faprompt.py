@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.loading import load_detector
-from tests.parity.goldens import DEVICE, Golden, Kit, assert_agrees
+from tests.parity.goldens import Golden, Kit, assert_agrees
 from tests.parity.preprocessed import preprocessed
 from tests.parity.steps import assert_step_agrees, take_step
 from zsad.detect.detector import Detector
@@ -24,15 +23,11 @@ def load(kit: Kit, golden: Golden, folder: Path, overrides: Sequence[str] = ()) 
     meta = golden.meta
     weights = folder / "weights.safetensors"
     convert_checkpoint(get_host(), "faprompt", kit.checkpoint(golden), weights)
-    return load_detector(
+    return kit.detector(
+        golden,
         "faprompt",
-        backbone=kit.backbone(golden),
         weights=weights,
-        device=DEVICE,
-        dtype="float32",
-        image_size=meta["image_size"],
         overrides=[
-            "profile=official",
             f"attention_refiner.start={meta['first_vv_block_1based']}",
             f"prompt_learner.context_tokens={meta['n_ctx_pos']}",
             f"prompt_learner.abnormal_tokens={meta['n_ctx_neg']}",

@@ -16,9 +16,8 @@ import torch
 import yaml
 from open_clip.tokenizer import SimpleTokenizer
 
-from tests.loading import load_detector
 from tests.parity import synthetic
-from tests.parity.goldens import DEVICE, Golden, Kit, assert_agrees
+from tests.parity.goldens import Golden, Kit, assert_agrees
 from tests.parity.preprocessed import preprocessed
 from zsad.backbones.tensors import read_tensors
 from zsad.detect.detector import Detector
@@ -129,15 +128,11 @@ def load(kit: Kit, golden: Golden, phrases: Path, weights: Path) -> Detector:
         profile = {**card.profile, "activation": activation}
         card = card.model_copy(update={"profile": profile, "text_activation": activation})
         save_weights(weights, convert(read_tensors(kit.checkpoint(golden))), card)
-    return load_detector(
+    return kit.detector(
+        golden,
         "filo@dino",
-        backbone=kit.backbone(golden),
         weights=weights,
-        device=DEVICE,
-        dtype="float32",
-        image_size=meta["image_size"],
         overrides=[
-            "profile=official",
             f"profile.activation={activation}",
             "auxiliary=filo.no_boxes",
             f"readout.taps={meta['features_list']}",

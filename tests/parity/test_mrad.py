@@ -12,7 +12,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from tests.loading import load_detector
 from tests.parity.goldens import DEVICE, Golden, Kit, assert_agrees
 from tests.parity.preprocessed import preprocessed
 from tests.parity.synthetic_adapters import mrad_maps
@@ -48,14 +47,10 @@ def batches(kit: Kit, size: int) -> Iterator[tuple[list[np.ndarray], Tensor, Ten
 def load(kit: Kit, golden: Golden, **options: Any) -> Detector:
     meta = golden.meta
     depth = int(meta["tap"].removeprefix("block "))
-    return load_detector(
+    return kit.detector(
+        golden,
         "mrad@ft" if meta["model_type"] == "mrad-ft" else "mrad",
-        backbone=kit.backbone(golden),
-        device=DEVICE,
-        dtype="float32",
-        image_size=meta["image_size"],
         overrides=[
-            "profile=official",
             f"readout.taps=[{depth}]",
             f"attention_refiner.start={meta['first_replaced_block']}",
             f"post_processors.gaussian.sigma={meta['sigma']}",

@@ -9,8 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tests.loading import load_detector
-from tests.parity.goldens import DEVICE, Golden, Kit, assert_agrees
+from tests.parity.goldens import Golden, Kit, assert_agrees
 from tests.parity.preprocessed import preprocessed
 from tests.parity.steps import assert_step_agrees, take_step
 from zsad.detect.detector import Detector
@@ -26,15 +25,11 @@ def load(kit: Kit, golden: Golden, folder: Path, overrides: Sequence[str] = ()) 
     meta = golden.meta
     weights = folder / "weights.safetensors"
     convert_checkpoint(get_host(), "visualad", kit.checkpoint(golden), weights)
-    return load_detector(
+    return kit.detector(
+        golden,
         "visualad",
-        backbone=kit.backbone(golden),
         weights=weights,
-        device=DEVICE,
-        dtype="float32",
-        image_size=meta["image_size"],
         overrides=[
-            "profile=official",
             f"readout.taps={meta['features_list']}",
             f"feature_adapter.anchors={meta['num_anchors']}",
             f"post_processors.gaussian.sigma={meta['sigma']}",

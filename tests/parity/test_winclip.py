@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.loading import load_detector
-from tests.parity.goldens import DEVICE, Golden, Kit, assert_agrees
+from tests.parity.goldens import Golden, Kit, assert_agrees
 from tests.parity.preprocessed import preprocessed
 from zsad.values import NORMAL
 from zsad_plugins.winclip.scorers import window_probability
@@ -18,14 +17,10 @@ pytestmark = pytest.mark.parity
 def test_every_array_agrees(kit: Kit, golden: Golden) -> None:
     meta = golden.meta
     temperature = 1 / meta["logit_scale"]
-    detector = load_detector(
+    detector = kit.detector(
+        golden,
         "winclip@caoyunkang",
-        backbone=kit.backbone(golden),
-        device=DEVICE,
-        dtype="float32",
-        image_size=meta["image_size"],
         overrides=[
-            "profile=official",
             f"attention_refiner.sizes={meta['scales']}",
             f"scorer.temperature={temperature}",
         ],
