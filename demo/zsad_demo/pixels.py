@@ -6,8 +6,17 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from PIL import Image
+
 MAX_PIXELS = 100_000_000
 """Most pixels in memory at once, and so the largest image: a decoded one takes gigabytes of it on the way."""
+BLOCK = 64 << 20
+"""Bytes that Pillow asks for at a time.
+
+What is larger than 32 MiB glibc maps by itself and gives back at once. Pillow's own blocks of 16 MiB stay
+with the thread that read the image, and every thread of a server had its own hundreds of megabytes.
+"""
+Image.core.set_block_size(BLOCK)
 
 
 class Room:

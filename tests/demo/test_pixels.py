@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +35,39 @@ def test_no_more_are_held_than_there_is_room_for() -> None:
         list(pool.map(decode, sizes))
     assert max(sizes) <= most[0] <= 100
     assert room.held == 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
+def test_what_a_thread_has_decoded_is_given_back_while_it_lives(tmp_path: Path) -> None:
+    Image.new("RGB", (6000, 6000), (120, 90, 60)).save(tmp_path / "large.png")
+    code = """
+import os, sys, threading
+from pathlib import Path
+from zsad_demo.uploads import Upload
+
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 2**20
+
+def visitor():
+    with lock, upload.opened():
+        pass
+    done.release()
+    ended.wait()
+
+upload, lock = Upload(Path(sys.argv[1]), "large"), threading.Lock()
+done, ended = threading.Semaphore(0), threading.Event()
+before = resident()
+threads = [threading.Thread(target=visitor) for _ in range(4)]
+[thread.start() for thread in threads]
+[done.acquire() for _ in threads]
+print(resident() - before)
+ended.set()
+"""
+    shown = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "large.png")],
+        check=True, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert int(shown.stdout) < 144  # MiB: less than one decoded image, of four
 
 
 def test_what_is_larger_than_the_room_gets_in_alone_and_a_failure_leaves_it() -> None:
