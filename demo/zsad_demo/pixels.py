@@ -16,7 +16,7 @@ BLOCK = 64 << 20
 What is larger than 32 MiB glibc maps by itself and gives back at once. Pillow's own blocks of 16 MiB stay
 with the thread that read the image, and every thread of a server had its own hundreds of megabytes.
 """
-Image.core.set_block_size(BLOCK)
+Image.core.set_block_size(BLOCK)  # type: ignore[attr-defined]
 
 
 class Room:
