@@ -31,6 +31,18 @@ def test_methods_that_share_no_pass_are_named(zsad, tiny) -> None:
     assert answer.code == 0 and "not all share a pass: adaclip; winclip" in answer.err
 
 
+def test_settings_count_for_every_method(zsad, tiny) -> None:
+    words = ("bench", "methods", "--method", "anomalyclip", "--method", "aprilgan", "--backbone", tiny,
+             "--image-size", 80, "--repeats", 1, "--json")  # fmt: skip
+    plain = json.loads(zsad(*words).out)["rows"]
+    answer = zsad(*words, "--set", "attention_refiner=standard.self_attention")
+    refined = json.loads(answer.out)["rows"]
+    assert [row["terms"] > 0 for row in plain] == [True, False, True]
+    assert all(row["terms"] > 0 for row in refined)
+    answer = zsad(*words, "--set", "scorer.tempo=1")
+    assert answer.code == 2 and "tempo" in answer.sentence
+
+
 def test_what_does_not_exist_or_fit_is_named(zsad, tiny) -> None:
     answer = zsad("bench", "methods", "--method", "crone", "--backbone", tiny)
     assert answer.code == 2 and "did you mean 'crane'?" in answer.sentence

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
 
-from zsad.cli.common import BackboneOption, DeviceOption, DtypeOption, ImageSizeOption, SeedOption
+from zsad.cli.common import (
+    BackboneOption,
+    DeviceOption,
+    DtypeOption,
+    ImageSizeOption,
+    SeedOption,
+    SetOption,
+)
 from zsad.cli.groups import CommandGroup
 from zsad.cli.output import JsonOption, print_json, print_message, print_table
 from zsad.detect.request import DetectorRequest
 from zsad.plugin.host import get_host
 from zsad.recipe.recipes import starters
+from zsad.recipe.settings import Settings
 
 app = CommandGroup(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
@@ -53,12 +62,17 @@ def methods(
         int, typer.Option("--repeats", min=1, help="Rounds, of which the fastest counts.")
     ] = 3,
     seed: SeedOption = 0,
+    overrides: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Time methods, each alone and all together in shared passes."""
     from zsad.evaluation.speed import bench_methods
 
-    requests = [_untrained(name, backbone, image_size, device, dtype, seed) for name in dict.fromkeys(names)]
+    settings = Settings.parse(overrides or ())
+    requests = [
+        replace(_untrained(name, backbone, image_size, device, dtype, seed), overrides=settings)
+        for name in dict.fromkeys(names)
+    ]
     result = bench_methods(requests, images=images, repeats=repeats)
     _print_notes(result)
     if as_json:
