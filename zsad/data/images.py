@@ -20,7 +20,8 @@ MAX_PIXELS = 200_000_000
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF")
 _EIGHT_BIT_MODES = ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr")
 _ORIENTATION_TAG = 0x0112
-_BAND = 1024
+_BAND = 1 << 20
+"""Pixels that are copied at once: few, because what small blocks took stays with the thread that read."""
 _BITS_PER_SAMPLE_TAG = 258
 _PHOTOMETRIC_TAG = 262
 _UPRIGHT = {
@@ -118,8 +119,9 @@ def _pixels(image: Image.Image) -> npt.NDArray[np.uint8]:
     """Return the pixels of an RGB image, copied band by band: at once, they would be in memory once more."""
     width, height = image.size
     filled = np.empty((height, width, 3), np.uint8)
-    for top in range(0, height, _BAND):
-        bottom = min(top + _BAND, height)
+    rows = max(1, _BAND // width)
+    for top in range(0, height, rows):
+        bottom = min(top + rows, height)
         filled[top:bottom] = np.asarray(image.crop((0, top, width, bottom)))
     return filled
 
