@@ -35,9 +35,21 @@ def mini() -> ClipBackbone:
     return load_backbone("mini", "cpu", "float32")
 
 
+def with_references(detector: Detector) -> Detector:
+    """Give a few-shot method what it needs: two images, and two abnormal ones with masks if it takes them."""
+    store = detector.recipe.reference_store
+    if store is not None:
+        drawn = [generate(1, index, size=160, families=["gear"]) for index in range(40)]
+        normal = [one.image for one in drawn if not one.mask.any()]
+        abnormal = [one for one in drawn if one.mask.any()][: 2 * store.abnormal_references]
+        images, masks = [one.image for one in abnormal], [one.mask for one in abnormal]
+        detector.remember(normal[:2], abnormal=images, masks=masks)
+    return detector
+
+
 @pytest.fixture(scope="module", params=METHODS)
 def detector(request: pytest.FixtureRequest, mini: ClipBackbone) -> Detector:
-    return load_detector(request.param, backbone=mini, image_size=SIZE, untrained=True)
+    return with_references(load_detector(request.param, backbone=mini, image_size=SIZE, untrained=True))
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +83,7 @@ def check_alike(found: Prediction, whole: Prediction, places: Sequence[int]) -> 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_image_gets_a_map_and_a_score(method: str, mini: ClipBackbone, samples: list[Sample]) -> None:
-    detector = load_detector(method, backbone=mini, untrained=True)
+    detector = with_references(load_detector(method, backbone=mini, untrained=True))
     check_answer(detector.predict([samples[0], samples[2]]), 2, detector.recipe.image_size)
 
 
@@ -108,7 +120,7 @@ class SharedPasses:
     """Detectors on one backbone; methods that can share a pass over the same images do so, once."""
 
     def __init__(self, backbone: ClipBackbone) -> None:
-        self.detectors = {method: load_large(method, backbone) for method in METHODS}
+        self.detectors = {method: with_references(load_large(method, backbone)) for method in METHODS}
         self.features: dict[str, Features] = {}
 
     def __getitem__(self, method: str) -> tuple[Detector, Features]:

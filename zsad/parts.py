@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from zsad.errors import ZsadError
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import torch
     from torch import Tensor, nn
 
@@ -222,7 +224,11 @@ class ProvisionalConditioner(Protocol):
 
 
 class Scorer(Protocol):
-    """Compares features with text."""
+    """Compares features with text, or with what is remembered of references.
+
+    One that requires ``memory`` finds it in ``Conditioning.memory``. Images whose classes have memories of
+    their own come to it class by class.
+    """
 
     def __call__(self, features: Features, conditioning: Conditioning) -> Scores:
         """Return score sets or a map, and an image score where the method has one at this stage."""
@@ -267,6 +273,46 @@ class LabelledMemory(Protocol[Kept]):
 
     def make_room(self, lengths: Mapping[str, int]) -> None:
         """Give the buffers of these names other lengths; their values follow."""
+
+
+Memory: TypeAlias = "Mapping[str, Tensor]"
+"""What a reference store keeps of the references of one class: named tensors of any shape."""
+
+
+class ReferenceStore(Protocol[Kept]):
+    """Says what is remembered of a few reference images of a class. It keeps nothing itself.
+
+    The references of a class come in an order that depends on what they hold and on nothing else, the normal
+    ones before the abnormal ones. What is learned, or does not depend on references, belongs to the part and
+    not to the memory.
+    """
+
+    def remember(self, features: Features, masks: Tensor | None) -> Kept:
+        """Return what has to be kept of a batch of references.
+
+        Args:
+            features: Behind the feature adapter.
+            masks: [B, S, S] bool at the image size for abnormal references, None for normal ones. Only a
+                store whose spec says ``abnormal_references`` gets masks.
+        """
+
+    def fit(self, kept: Sequence[Kept]) -> Memory:
+        """Return the memory of a class, from what was kept of all its batches, in their order.
+
+        Raises:
+            InputError: These references do not make a memory.
+        """
+
+
+@runtime_checkable
+class ReferenceViews(Protocol):
+    """A reference store that looks at every normal reference in several views, for example turned ones.
+
+    Abnormal references, whose masks would have to follow, are taken as they are.
+    """
+
+    def views(self, image: npt.NDArray[np.uint8]) -> Sequence[npt.NDArray[np.uint8]]:
+        """Return the views of an image [H, W, 3], RGB of any size; the image itself only if it is named."""
 
 
 @runtime_checkable

@@ -6,9 +6,9 @@ h x w token grid, H x W pixels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 
 from zsad.errors import InputError, ZsadError
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     import numpy as np
     from torch import Tensor
+
+V = TypeVar("V")
 
 NORMAL, ABNORMAL = 0, 1
 """Index of the two states wherever text features or score channels hold a pair."""
@@ -236,31 +238,38 @@ class Features:
         )
 
 
-def places_by_name(names: Iterable[str]) -> dict[str, list[int]]:
-    """Return where each name stands, in the order of first appearance."""
-    places: dict[str, list[int]] = {}
-    for place, name in enumerate(names):
-        places.setdefault(name, []).append(place)
-    return places
+def _required(value: V | None, what: str, word: str) -> V:
+    if value is None:
+        raise ZsadError(f"a part reads {what} before any has set it; it has to require '{word}'")
+    return value
 
 
 @dataclass(frozen=True)
 class Conditioning:
-    """The text side of a batch.
+    """What a batch is compared with: the text side, and what is remembered of references.
 
     Attributes:
-        text_features: [B, 2, C], one vector for the normal and one for the abnormal state; [B, 0, C] for a
-            method without text.
-        raw: [B, n, C] features of the single prompts, not normalised, or None where the classes of the
-            batch differ in their number.
+        text_features: [B, 2, C], a vector for the normal and one for the abnormal state; [B, 0, C] without text.
+        raw: [B, n, C] features of the single prompts, not normalised; None where the classes differ in n.
         intermediates: Named tensors that the scorer may read, for example ``prototypes.normal``, B first.
         provisional: What the prompts gave before a conditioner that asked for it edited them, or None.
+        memory: What is remembered of references, the same for all these images, or None.
     """
 
     text_features: Tensor
     raw: Tensor | None = None
     intermediates: Mapping[str, Tensor] = field(default_factory=dict)
     provisional: Provisional | None = None
+    memory: Mapping[str, Tensor] | None = None
+
+    @property
+    def required_memory(self) -> Mapping[str, Tensor]:
+        """The memory, for scorers that require ``memory``.
+
+        Raises:
+            ZsadError: There is none.
+        """
+        return _required(self.memory, "a memory", "memory")
 
     def select(self, places: Sequence[int]) -> Conditioning:
         """Return the conditioning of the images at ``places`` of the batch."""
@@ -270,6 +279,7 @@ class Conditioning:
             None if self.raw is None else self.raw[index],
             {name: tensor[index] for name, tensor in self.intermediates.items()},
             self.provisional and self.provisional.select(places),
+            self.memory,
         )
 
 
@@ -314,11 +324,7 @@ class Scores:
         Raises:
             ZsadError: No stage has set it.
         """
-        if self.map is None:
-            raise ZsadError(
-                "a part reads the anomaly map before any has set it; it has to require 'anomaly_map'"
-            )
-        return self.map
+        return _required(self.map, "the anomaly map", "anomaly_map")
 
     @property
     def required_image_score(self) -> Tensor:
@@ -327,11 +333,7 @@ class Scores:
         Raises:
             ZsadError: No stage has set it.
         """
-        if self.image_score is None:
-            raise ZsadError(
-                "a part reads the image score before any has set it; it has to require 'image_score'"
-            )
-        return self.image_score
+        return _required(self.image_score, "the image score", "image_score")
 
     def with_image_score(self, score: Tensor, stage: str) -> Scores:
         """Return a copy whose image score [B] is ``score``, with ``stage`` added to the trace."""

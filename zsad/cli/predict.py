@@ -26,6 +26,15 @@ from zsad.cli.common import (
 )
 from zsad.cli.output import JsonOption, print_json, print_message, print_table, progress, told_apart
 from zsad.cli.paths import path, sentences
+from zsad.cli.references import (
+    AbnormalReferenceOption,
+    MemoryOption,
+    ReferenceMasksOption,
+    ReferenceOption,
+    ShotsOption,
+    reference_request,
+    say_references,
+)
 from zsad.errors import InputError
 from zsad.recipe.settings import Settings
 
@@ -95,6 +104,11 @@ def predict(
             show_default=False,
         ),
     ] = None,
+    reference: ReferenceOption = None,
+    reference_abnormal: AbnormalReferenceOption = None,
+    reference_masks: ReferenceMasksOption = None,
+    shots: ShotsOption = None,
+    memory: MemoryOption = None,
     batch_size: BatchSizeOption = 8,
     device: DeviceOption = "auto",
     dtype: DtypeOption = "auto",
@@ -108,6 +122,7 @@ def predict(
     from zsad.data.left_out import left_out_words
     from zsad.data.nouns import noun_of
     from zsad.data.walk import find_images
+    from zsad.detect.references import check_takes_references
     from zsad.detect.request import DetectorRequest
     from zsad.detect.tiles import Tiling
     from zsad.detect.wanted_files import WantedFiles
@@ -147,16 +162,34 @@ def predict(
         ),
         seed=seed,
         untrained=untrained,
+        memory=memory,
     )
     request.check(host)
+    references = reference_request(reference, reference_abnormal, reference_masks, shots, seed)
+    check_takes_references(host, request, references)
+    if memory is not None and tiling is not None:
+        raise InputError("--memory holds whole images, and --tile cuts them; give --reference DIR instead")
     found = find_images(images, out)
     # Refused before seconds go into a backbone: a folder that cannot be written to, or is written to already.
     with claimed(out, "predicting into"):
         from zsad.detect.loading import load
+        from zsad.detect.memories import memory_of
         from zsad.detect.prediction_run import PredictionRun, predict_into
+        from zsad.detect.references import find_references, refuse_tested
+        from zsad.detect.remember import remember_files
+
+        files = None if references is None else find_references(references)
+        if files is not None:
+            say_references(files, [files.named(noun)])
+            refuse_tested((file.facts for file in files.of(noun)), found.images)
 
         detector = load(request, host)
         print_message(describe(detector))
+        if files is not None:
+            remember_files(detector, files, noun, batch_size, tiling)
+        remembered = None if detector.store is None else memory_of(detector.memories, noun, method)
+        if memory is not None and remembered is not None:
+            refuse_tested(remembered.references, found.images)
         if class_name is not None and not detector.uses_noun:
             print_message(
                 f"--class-name {class_name} changes nothing: method '{method}' reads no object noun"
@@ -167,7 +200,7 @@ def predict(
             out,
             detector,
             found.images,
-            PredictionRun(noun, threshold, batch_size, wanted, tiling),
+            PredictionRun(noun, threshold, batch_size, wanted, tiling, remembered),
             resume=resume,
             say=print_message,
             watch=lambda answers, count: progress(answers, count, "images"),

@@ -9,6 +9,7 @@ from typing import Any
 
 from zsad.detect.detector import Detector
 from zsad.detect.journal import Journal, images_hash
+from zsad.detect.memories import Remembered
 from zsad.detect.output_names import OutputNames
 from zsad.detect.predictions import FailedImage, predict_files
 from zsad.detect.provenance import DetectorInfo, about, decision
@@ -27,6 +28,7 @@ class PredictionRun:
         batch_size: Images per pass.
         files: What is written beside the scores.
         tiling: How images are cut, or None.
+        remembered: What the images are compared with, by a few-shot method.
     """
 
     class_name: str = "object"
@@ -34,6 +36,7 @@ class PredictionRun:
     batch_size: int = 8
     files: WantedFiles = field(default_factory=WantedFiles)
     tiling: Tiling | None = None
+    remembered: Remembered | None = None
 
     def asked(self, known: DetectorInfo, seed: int, paths: Sequence[Path]) -> dict[str, Any]:
         """Return what decides the answers of a detector and its seed, as JSON can say it."""
@@ -48,6 +51,7 @@ class PredictionRun:
             "batch_size": self.batch_size,
             "threshold": self.threshold,
             "tiling": self.tiling and asdict(self.tiling),
+            "references": self.remembered and self.remembered.digest,
             **{f"files.{name}": value for name, value in asdict(self.files).items()},
             "images": images_hash(paths),
         }
@@ -89,6 +93,8 @@ def predict_into(
         facts["pixel_threshold"] = run.files.pixel_threshold
     if run.tiling is not None:
         facts["tiling"] = {**asdict(run.tiling), "image_score": "highest of the tiles"}
+    if run.remembered is not None:
+        facts["references"] = [entry.plain() for entry in run.remembered.references]
     journal.begin(facts)
     done = dict(journal.finished)
     failed: list[dict[str, str]] = []

@@ -66,12 +66,14 @@ class DetectorRequest(Conditions):
         adapter: Folder of an adapter (LoRA) on the backbone. What plugins ship was learned without one and is
             not loaded beside it.
         untrained: Accept learnable parts without weights, freshly initialised.
+        memory: File with what is remembered of references, for a few-shot method.
     """
 
     method: str
     weights: WeightsSource | None = None
     adapter: Path | None = None
     untrained: bool = False
+    memory: Path | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -9,11 +9,12 @@ from typing import Any
 
 import torch
 
+from zsad.data.order import places_by_name
 from zsad.detect.text_side import without_text
 from zsad.errors import ZsadError
 from zsad.parts import PostProcessor, Scorer, TwoPhasePostProcessor, TwoPhaseScorer
 from zsad.recipe.resolved import ResolvedRecipe
-from zsad.values import Conditioning, Features, Prediction, Scores, join_scores, places_by_name
+from zsad.values import Conditioning, Features, Prediction, Scores, join_scores
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import Field, Strict
 
-from zsad.detect.provenance import Provenance, Record, WeightsInfo
+from zsad.detect.provenance import Provenance, WeightsInfo
+from zsad.detect.record import Record
 
 FORMAT: Final = 1
 """Whoever adds, renames or removes a field counts it up, as ``formats.py`` says."""

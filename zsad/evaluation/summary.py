@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from zsad.detect.provenance import Record
+from zsad.detect.record import Record
 from zsad.evaluation.results import CellResult, ClassName
 from zsad.files import write_text
 

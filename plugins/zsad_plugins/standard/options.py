@@ -72,6 +72,13 @@ class TopMeanOptions(Options):
     """Share of the pixels, the largest, whose mean is the score; rounded up to a whole pixel."""
 
 
+class TokenMemoryOptions(Options):
+    """Options of ``standard.token_memory``."""
+
+    share: float = Field(1.0, gt=0, le=1)
+    """Share of the tokens that is kept, chosen greedily so that none is far from a kept one; 1 keeps all."""
+
+
 class DiceOptions(Options):
     """Options of the loss ``dice``."""
 
