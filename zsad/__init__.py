@@ -1,7 +1,7 @@
 """Vision-language zero-shot anomaly detection: methods as recipes of swappable parts.
 
-What the commands do: :func:`load` for ``zsad predict``, :func:`evaluate`, :func:`train`. Torch is imported
-when one of them is called and not with the package, so that ``import zsad`` stays fast.
+What the commands do: :func:`load` for ``zsad predict``, :func:`remember`, :func:`evaluate`, :func:`train`.
+Torch is imported when one of them is called and not with the package, so that ``import zsad`` stays fast.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from zsad.backbones.clip import ClipBackbone
     from zsad.detect.detector import Detector
+    from zsad.detect.remember_run import Memorised
     from zsad.evaluation.evaluate import Evaluated
     from zsad.training.train import Trained
     from zsad.training.trainer import Epoch
     from zsad.weights.loading import WeightsSource
 
-__all__ = ["__version__", "evaluate", "load", "train"]
+__all__ = ["__version__", "evaluate", "load", "remember", "train"]
 __version__ = "0.1.0"
 
 
@@ -34,8 +35,11 @@ def load(
     overrides: Sequence[str] = (),
     seed: int = 0,
     untrained: bool = False,
+    memory: str | Path | None = None,
 ) -> Detector:
     """Make a method runnable on a backbone.
+
+    One that needs reference images has them by ``memory``, or by ``detector.remember(images)``.
 
     Args:
         method: Name of a method, or ``distribution:name`` where two distributions claim the name.
@@ -52,13 +56,14 @@ def load(
         overrides: ``part.option=value`` and ``part=name``, as ``--set`` takes them.
         seed: Seed of everything random in the parts.
         untrained: Accept learnable parts without weights, freshly initialised.
+        memory: File with what the method remembers of reference images; :func:`remember` makes one.
 
     Returns:
         The detector, in eval mode, on its device.
 
     Raises:
-        InputError: If the method, the backbone, the weights, the adapter or an option does not exist or
-            does not fit.
+        InputError: If the method, the backbone, the weights, the adapter, the memory or an option does not
+            exist or does not fit.
         ZsadError: If the hub cannot be reached.
     """
     from zsad.detect.loading import load
@@ -76,8 +81,83 @@ def load(
         overrides=Settings.parse(overrides),
         seed=seed,
         untrained=untrained,
+        memory=None if memory is None else Path(memory),
     )
     return load(request, backbone=None if isinstance(backbone, str) else backbone)
+
+
+def remember(
+    method: str,
+    reference: str | Path,
+    out: str | Path,
+    *,
+    abnormal: str | Path | None = None,
+    masks: str | Path | None = None,
+    shots: int | None = None,
+    backbone: str | None = None,
+    weights: WeightsSource | None = None,
+    adapter: str | Path | None = None,
+    image_size: int | None = None,
+    batch_size: int = 8,
+    device: str = "auto",
+    dtype: str = "auto",
+    seed: int = 0,
+    overrides: Sequence[str] = (),
+    untrained: bool = False,
+) -> Memorised:
+    """Write what a few-shot method needs of reference images into a file, as ``zsad remember`` does.
+
+    Args:
+        method: Name of a method with a reference store.
+        reference: Folder of normal images: one set for every class, or a folder for each.
+        out: The file, which ends in ``.safetensors``.
+        abnormal: Folder of abnormal images, for methods that need some.
+        masks: Folder of their masks, found by stem.
+        shots: How many are drawn of each class by the seed, or None for all.
+        backbone: As for :func:`load`; its name.
+        weights: As for :func:`load`.
+        adapter: As for :func:`load`.
+        image_size: As for :func:`load`.
+        batch_size: Images per pass.
+        device: As for :func:`load`.
+        dtype: As for :func:`load`.
+        seed: Seed of everything random, the draw included.
+        overrides: As for :func:`load`.
+        untrained: As for :func:`load`.
+
+    Returns:
+        The file, its memories by class, and the detector that holds them.
+
+    Raises:
+        InputError: If anything does not exist or does not fit.
+        ZsadError: If the file cannot be written.
+    """
+    from zsad.detect.references import ReferenceRequest
+    from zsad.detect.remember_run import RememberRequest, remember_into
+    from zsad.recipe.settings import Settings
+
+    request = RememberRequest(
+        method=method,
+        backbone=backbone,
+        weights=weights,
+        adapter=None if adapter is None else Path(adapter),
+        device=device,
+        dtype=dtype,
+        image_size=image_size,
+        overrides=Settings.parse(overrides),
+        seed=seed,
+        untrained=untrained,
+        references=ReferenceRequest(
+            Path(reference),
+            None if abnormal is None else Path(abnormal),
+            None if masks is None else Path(masks),
+            shots,
+            seed,
+        ),
+        out=Path(out),
+        batch_size=batch_size,
+    )
+    return remember_into(request)
 
 
 def evaluate(

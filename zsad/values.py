@@ -249,7 +249,7 @@ class Conditioning:
     """What a batch is compared with: the text side, and what is remembered of references.
 
     Attributes:
-        text_features: [B, 2, C], a vector for the normal and one for the abnormal state; [B, 0, C] without text.
+        text_features: [B, 2, C], vectors of the normal and the abnormal state; [B, 0, C] without text.
         raw: [B, n, C] features of the single prompts, not normalised; None where the classes differ in n.
         intermediates: Named tensors that the scorer may read, for example ``prototypes.normal``, B first.
         provisional: What the prompts gave before a conditioner that asked for it edited them, or None.

@@ -142,7 +142,8 @@ def predict(
     host = get_host()
     settings = Settings.parse(overrides or ())
     settings.refuse_training()
-    noun = noun_of("object" if class_name is None else class_name)
+    named = "object" if class_name is None else class_name
+    noun = noun_of(named)
     if not noun:
         raise InputError("--class-name is empty; name the object, or leave the option out")
     request = DetectorRequest(
@@ -173,24 +174,27 @@ def predict(
     # Refused before seconds go into a backbone: a folder that cannot be written to, or is written to already.
     with claimed(out, "predicting into"):
         from zsad.detect.loading import load
-        from zsad.detect.memories import memory_of
+        from zsad.detect.memories import EVERY_CLASS, memory_of
         from zsad.detect.prediction_run import PredictionRun, predict_into
         from zsad.detect.references import find_references, refuse_tested
         from zsad.detect.remember import remember_files
 
         files = None if references is None else find_references(references)
         if files is not None:
-            say_references(files, [files.named(noun)])
-            refuse_tested((file.facts for file in files.of(noun)), found.images)
+            say_references(files, [files.named(named)])
+            refuse_tested((file.facts for file in files.of(named)), found.images)
 
         detector = load(request, host)
         print_message(describe(detector))
         if files is not None:
-            remember_files(detector, files, noun, batch_size, tiling)
-        remembered = None if detector.store is None else memory_of(detector.memories, noun, method)
-        if memory is not None and remembered is not None:
+            remember_files(detector, files, named, batch_size, tiling)
+        chosen, remembered = False, None
+        if detector.store is not None:
+            remembered = memory_of(detector.memories, named, method)
+            chosen = EVERY_CLASS not in detector.memories
+            detector.memories = {EVERY_CLASS: remembered}  # two classes may share a noun
             refuse_tested(remembered.references, found.images)
-        if class_name is not None and not detector.uses_noun:
+        if class_name is not None and not detector.uses_noun and not chosen:
             print_message(
                 f"--class-name {class_name} changes nothing: method '{method}' reads no object noun"
             )

@@ -64,7 +64,7 @@ class Detector(nn.Module):
         text_side: Prompts and text tower, or None for a method without text.
         reading: What the method brings to a pass and reads of it.
         store: What says which of references is remembered, or None for a method that takes none.
-        memories: What is remembered of references, by the noun of their class; see :meth:`remember`.
+        memories: What is remembered of references, by class; see :meth:`remember`.
     """
 
     def __init__(self, backbone: ClipBackbone, recipe: ResolvedRecipe, *, seed: int = 0) -> None:
@@ -230,7 +230,7 @@ class Detector(nn.Module):
 
         Args:
             images: Normal references: arrays (RGB uint8 [H, W, 3]), PIL images, paths or samples.
-            class_name: Object noun, or None for references that stand for every class.
+            class_name: The class, or None for references that stand for every class.
             abnormal: Abnormal references, for a method that needs them.
             masks: For each of them, [H, W] bool at its size.
             batch_size: Images per pass.
@@ -242,21 +242,20 @@ class Detector(nn.Module):
             InputError: The method takes no references or lacks some, an image cannot be read, or a mask does
                 not fit.
         """
-        noun = EVERY_CLASS if class_name is None else _class_names(class_name, 1)[0]
-        named = noun or "object"
+        named = "object" if class_name is None else class_name
         references = [
             *references_of(self.samples(images, named)),
             *references_of(self.samples(abnormal, named), masks),
         ]
         (found,) = remember([self], references, batch_size)
-        self.memories[noun] = found
+        self.memories[EVERY_CLASS if class_name is None else class_name] = found
         return found
 
     def scope(self, memories: Mapping[str, Remembered] | None = None) -> Scope:
         """Start a scope, over whose classes two-phase parts look.
 
         Args:
-            memories: What is remembered of references, by the noun of their class; by default ``memories``.
+            memories: What is remembered of references, by class; by default ``memories``.
         """
         scorer = self._scorer
         if self.store is not None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from zsad.data.nouns import noun_of
 from zsad.detect.record import Record
 from zsad.errors import InputError
 
@@ -62,26 +63,43 @@ def references_digest(references: tuple[ReferenceFacts, ...]) -> str:
     return hashlib.sha256(json.dumps(held).encode()).hexdigest()[:16]
 
 
-def memory_of(memories: Mapping[str, Remembered], noun: str, method: str) -> Remembered:
+def class_among(names: Collection[str], class_name: str) -> str | None:
+    """Return the name by which a class goes among others, or None where it has none.
+
+    That is its own name, the only one that prompts call the same, or ``EVERY_CLASS``.
+
+    Args:
+        names: Names of classes, or ``EVERY_CLASS``.
+        class_name: Name or noun of the class.
+    """
+    if class_name in names:
+        return class_name
+    alike = [name for name in names if name and noun_of(name) == noun_of(class_name)]
+    if len(alike) == 1:
+        return alike[0]
+    return EVERY_CLASS if EVERY_CLASS in names and not alike else None
+
+
+def memory_of(memories: Mapping[str, Remembered], class_name: str, method: str) -> Remembered:
     """Return what is remembered for a class: its own memory, or the one for every class.
 
     Args:
-        memories: By the noun of their class.
-        noun: Of the class.
+        memories: By class.
+        class_name: Name or noun of the class.
         method: Whose memories they are, for the message.
 
     Raises:
-        InputError: There is neither.
+        InputError: There is neither, or several classes are called so.
     """
-    found = memories.get(noun) or memories.get(EVERY_CLASS)
-    if found is None and not memories:
+    if not memories:
         raise InputError(needs_references(method))
-    if found is None:
+    name = class_among(memories, class_name)
+    if name is None:
         raise InputError(
-            f"method '{method}' has no reference images of class '{noun}' (it has some of "
+            f"method '{method}' has no reference images of class '{class_name}' (it has some of "
             f"{', '.join(sorted(memories))}); name one of these by --class-name, or give references of it"
         )
-    return found
+    return memories[name]
 
 
 def needs_references(method: str) -> str:

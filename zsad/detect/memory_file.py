@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -40,12 +39,12 @@ class ClassCard(Record):
     """What is known of the memory of one class.
 
     Attributes:
-        noun: Of the class; empty for the memory of every class.
+        class_name: The class; empty for the memory of every class.
         sha256: Hash of its tensors.
         references: The images.
     """
 
-    noun: str
+    class_name: str
     sha256: str
     references: tuple[ReferenceFacts, ...]
 
@@ -75,7 +74,12 @@ def made_by(detector: Detector) -> dict[str, str]:
     recipe = detector.recipe
     profile = recipe.profile.model_dump(exclude={"injected"})
     readout = recipe.as_dict()["readout"]
-    chosen = {kind: [part.described() for part in recipe.of_kind(kind)] for kind in BEFORE_MEMORY}
+    parts = [part for kind in BEFORE_MEMORY for part in recipe.of_kind(kind)]
+    options = {
+        f"{part.key}.{name}": str(value)
+        for part in parts
+        for name, value in part.described()["options"].items()
+    }
     learned = {
         name: tensor for name, tensor in detector.parts.state_dict().items() if name.startswith(BEFORE_MEMORY)
     }
@@ -84,7 +88,8 @@ def made_by(detector: Detector) -> dict[str, str]:
         "image size": str(recipe.image_size),
         **{name.replace("_", " "): str(value) for name, value in profile.items()},
         **{f"readout.{name}": str(value) for name, value in readout.items()},
-        **{kind: json.dumps(parts, sort_keys=True) for kind, parts in chosen.items()},
+        **{part.key: part.spec.name for part in parts},
+        **options,
         "learned weights": state_digest(learned),
     }
 
@@ -111,11 +116,11 @@ def save_memories(
     """
     tensors: dict[str, Tensor] = {}
     cards = []
-    for number, (noun, found) in enumerate(sorted(memories.items())):
-        buffers = {name: tensor.detach().cpu().contiguous() for name, tensor in found.buffers.items()}
+    for number, (name, found) in enumerate(sorted(memories.items())):
+        buffers = {key: tensor.detach().cpu().contiguous() for key, tensor in found.buffers.items()}
         # Two names of one storage would be written once.
-        tensors |= {f"{number}.{name}": tensor.clone() for name, tensor in buffers.items()}
-        cards.append(ClassCard(noun=noun, sha256=state_digest(buffers), references=found.references))
+        tensors |= {f"{number}.{key}": tensor.clone() for key, tensor in buffers.items()}
+        cards.append(ClassCard(class_name=name, sha256=state_digest(buffers), references=found.references))
     card = MemoryCard(
         method=detector.recipe.method,
         made_by=made_by(detector),
@@ -128,7 +133,7 @@ def save_memories(
 
 
 def load_memories(path: Path, detector: Detector) -> dict[str, Remembered]:
-    """Read the memories of a file, by the noun of their class.
+    """Read the memories of a file, by class.
 
     Args:
         path: From :func:`save_memories`.
@@ -143,11 +148,11 @@ def load_memories(path: Path, detector: Detector) -> dict[str, Remembered]:
     if detector.store is None:
         raise InputError(f"method '{method}' takes no reference images; leave --memory {path} out")
     now = made_by(detector)
-    for what in now:
-        before = card.made_by.get(what)
-        if before != now[what]:
+    for what in (*now, *card.made_by):
+        before, after = card.made_by.get(what), now.get(what)
+        if before != after:
             raise InputError(
-                f"{path} was made with {what} {_short(before)}, this run has {_short(now[what])}; {MEND}"
+                f"{path} was made with {what} {_short(before)}, this run has {_short(after)}; {MEND}"
             )
     found = {}
     with safe_open(path, framework="pt") as file:
@@ -162,7 +167,7 @@ def load_memories(path: Path, detector: Detector) -> dict[str, Remembered]:
                 raise InputError(f"{path} is damaged: it does not hold what its card says; {MEND}")
             device = detector.backbone.device
             on_device = {name: tensor.to(device) for name, tensor in buffers.items()}
-            found[entry.noun] = Remembered(on_device, entry.references)
+            found[entry.class_name] = Remembered(on_device, entry.references)
     return found
 
 

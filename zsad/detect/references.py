@@ -13,9 +13,8 @@ from zsad.data.contents import contents
 from zsad.data.folders import pair_masks, require_masks
 from zsad.data.left_out import LeftOut
 from zsad.data.names import printable
-from zsad.data.nouns import noun_of
 from zsad.data.walk import Found, find_images
-from zsad.detect.memories import EVERY_CLASS, ReferenceFacts, needs_references
+from zsad.detect.memories import EVERY_CLASS, ReferenceFacts, class_among, needs_references
 from zsad.errors import InputError, ZsadError, nearest
 from zsad.recipe.overrides import apply_overrides
 from zsad.recipe.recipes import Recipe, load_recipe, recipe_dict, validate_recipe
@@ -88,20 +87,19 @@ class ReferenceFiles:
     copies: tuple[Path, ...] = ()
 
     def named(self, class_name: str) -> str:
-        """Return what the references of a class go by: its name, one of the same noun, or ``EVERY_CLASS``.
+        """Return the name by which a class goes here.
 
         Raises:
             InputError: There are none.
         """
-        alike = [name for name in self.classes if name and noun_of(name) == noun_of(class_name)]
-        found = [name for name in (class_name, *alike, EVERY_CLASS) if name in self.classes]
-        if not found or (len(alike) > 1 and found[0] != class_name):
+        found = class_among(self.classes, class_name)
+        if found is None:
             known = ", ".join(sorted(self.classes))
             raise InputError(
                 f"--reference: there is no folder of class '{class_name}'{nearest(class_name, self.classes)} "
                 f"(there are {known}); name the class of one, or give a folder that holds the images itself"
             )
-        return found[0]
+        return found
 
     def of(self, class_name: str) -> tuple[ReferenceFile, ...]:
         """Return the references of a class.

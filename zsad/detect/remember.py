@@ -17,7 +17,7 @@ from zsad.data.contents import contents
 from zsad.data.images import read_image
 from zsad.data.masks import read_mask, resize_mask
 from zsad.data.nouns import noun_of
-from zsad.detect.memories import EVERY_CLASS, ReferenceFacts, Remembered
+from zsad.detect.memories import ReferenceFacts, Remembered
 from zsad.detect.passes import Reader, encode_together, group_by_pass
 from zsad.detect.references import ReferenceFile, ReferenceFiles, check_kinds
 from zsad.detect.tiles import Tiling
@@ -143,12 +143,11 @@ def remember_files(
         InputError: There are no references of that class, one cannot be read, or the method lacks some.
     """
     name = files.named(class_name)
-    noun = noun_of(name) if name else EVERY_CLASS
-    references = read_references(files.classes[name], noun or "object")
+    references = read_references(files.classes[name], noun_of(name or "object"))
     if tiling is not None:
         references = tiled(references, tiling)
     (found,) = remember([detector], references, batch_size)
-    detector.memories[noun] = found
+    detector.memories[name] = found
     return found
 
 

@@ -55,7 +55,7 @@ def remembering(
 
     Args:
         scorer: A scorer that requires ``memory``.
-        memories: By the noun of their class; it is looked into when the scorer is asked.
+        memories: By class; it is looked into when the scorer is asked.
         method: Whose memories they are, for messages.
     """
     if isinstance(scorer, TwoPhaseScorer):
