@@ -183,6 +183,11 @@ def evaluate(
     overrides: Sequence[str] = (),
     untrained: bool = False,
     workers: int | None = None,
+    reference: str | Path | None = None,
+    reference_abnormal: str | Path | None = None,
+    reference_masks: str | Path | None = None,
+    shots: int | None = None,
+    memory: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluated:
     """Evaluate methods on datasets, as ``zsad eval`` does.
@@ -211,6 +216,12 @@ def evaluate(
         overrides: As for :func:`load`, for every method.
         untrained: Accept learnable parts without weights.
         workers: Processes that decode images, or None for one per core but for the one that computes.
+        reference: Folder of normal images for few-shot methods: one set, or a folder for each class.
+        reference_abnormal: Folder of abnormal ones, for methods that need some.
+        reference_masks: Folder of their masks.
+        shots: How many references are drawn of each class: of ``reference``, or without it of the dataset's
+            training part.
+        memory: File with what a few-shot method remembers, in their place.
         progress: Is called with the images done and their total.
 
     Returns:
@@ -220,6 +231,7 @@ def evaluate(
         InputError: If anything does not exist or does not fit.
         ZsadError: If a method gives no number, or the folder cannot be written to.
     """
+    from zsad.detect.references import reference_request
     from zsad.evaluation.evaluate import Reports, evaluate
     from zsad.evaluation.request import EvaluationRequest
     from zsad.evaluation.summary import STANDARD_METRICS
@@ -247,6 +259,9 @@ def evaluate(
         overrides=Settings.parse(overrides),
         untrained=untrained,
         workers=workers,
+        references=reference_request(reference, reference_abnormal, reference_masks, shots, seed),
+        shots=shots if reference is None else None,
+        memory=None if memory is None else Path(memory),
     )
     return evaluate(request, reports=None if progress is None else Reports.counting(progress))
 

@@ -96,7 +96,7 @@ def test_tiles_are_compared_with_tiles(zsad, tiny, good, parts, tmp_path) -> Non
     [
         (METHOD, "method 'nearest-neighbour' needs reference images: give --reference DIR or --memory FILE"),
         (("--method", "winclip", "--reference", "good"), "method 'winclip' takes no reference images"),
-        (("--method", "winclip", "--memory", "x.safetensors"), "leave --memory out; nearest-neighbour"),
+        (("--method", "winclip", "--memory", "x.safetensors"), "takes no reference images (those that do: "),
         ((*METHOD, "--shots", "2"), "--shots needs --reference DIR beside it"),
         ((*METHOD, "--reference", "good", "--memory", "x"), "--memory stands in the place of --reference"),
         ((*METHOD, "--reference", "nowhere"), "cannot read 'nowhere'"),

@@ -57,6 +57,8 @@ CHANGES: tuple[Change, ...] = (
     added("cops.scorer", extent="image"),
     renamed("crane.d_attn_batch", "crane.d_attn", over_batch=True),
     added("crane.d_attn", over_batch=False),
+    added("winclip.windows", patches=False),
+    added("aprilgan.linear_heads", keep_raw=False),
 )
 """What has changed since, in order."""
 

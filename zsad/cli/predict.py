@@ -32,7 +32,6 @@ from zsad.cli.references import (
     ReferenceMasksOption,
     ReferenceOption,
     ShotsOption,
-    reference_request,
     say_references,
 )
 from zsad.errors import InputError
@@ -122,7 +121,7 @@ def predict(
     from zsad.data.left_out import left_out_words
     from zsad.data.nouns import noun_of
     from zsad.data.walk import find_images
-    from zsad.detect.references import check_takes_references
+    from zsad.detect.references import check_takes_references, reference_request
     from zsad.detect.request import DetectorRequest
     from zsad.detect.tiles import Tiling
     from zsad.detect.wanted_files import WantedFiles
@@ -167,6 +166,8 @@ def predict(
     )
     request.check(host)
     references = reference_request(reference, reference_abnormal, reference_masks, shots, seed)
+    if shots is not None and references is None:
+        raise InputError("--shots needs --reference DIR beside it")
     check_takes_references(host, request, references)
     if memory is not None and tiling is not None:
         raise InputError("--memory holds whole images, and --tile cuts them; give --reference DIR instead")

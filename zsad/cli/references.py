@@ -10,10 +10,9 @@ import typer
 
 from zsad.cli.output import print_message
 from zsad.cli.paths import path
-from zsad.errors import InputError
 
 if TYPE_CHECKING:
-    from zsad.detect.references import ReferenceFiles, ReferenceRequest
+    from zsad.detect.references import ReferenceFiles
 
 ReferenceOption = Annotated[
     Path | None,
@@ -57,24 +56,6 @@ MemoryOption = Annotated[
         show_default=False,
     ),
 ]
-
-
-def reference_request(
-    reference: Path | None, abnormal: Path | None, masks: Path | None, shots: int | None, seed: int
-) -> ReferenceRequest | None:
-    """Return what the options say of references, or None where they name none.
-
-    Raises:
-        InputError: Options that need ``--reference`` are given without it, or do not go together.
-    """
-    from zsad.detect.references import ReferenceRequest
-
-    if reference is None:
-        options = {"--reference-abnormal": abnormal, "--reference-masks": masks, "--shots": shots}
-        if alone := [option for option, value in options.items() if value is not None]:
-            raise InputError(f"{alone[0]} needs --reference DIR beside it")
-        return None
-    return ReferenceRequest(reference, abnormal, masks, shots, seed)
 
 
 def say_references(found: ReferenceFiles, names: Sequence[str]) -> None:

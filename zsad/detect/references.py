@@ -57,6 +57,32 @@ class ReferenceRequest:
             raise InputError(f"{given} needs {other} beside it: an abnormal reference counts by its mask")
 
 
+def reference_request(
+    normal: str | Path | None,
+    abnormal: str | Path | None,
+    masks: str | Path | None,
+    shots: int | None,
+    seed: int,
+) -> ReferenceRequest | None:
+    """Return what is said of folders of references, or None where none is named.
+
+    Raises:
+        InputError: Folders that need ``--reference`` are given without it, or do not go together.
+    """
+    if normal is None:
+        for option, folder in {"--reference-abnormal": abnormal, "--reference-masks": masks}.items():
+            if folder is not None:
+                raise InputError(f"{option} needs --reference DIR beside it")
+        return None
+    return ReferenceRequest(
+        Path(normal),
+        None if abnormal is None else Path(abnormal),
+        None if masks is None else Path(masks),
+        shots,
+        seed,
+    )
+
+
 @dataclass(frozen=True)
 class ReferenceFile:
     """A reference image as a file.
@@ -110,6 +136,17 @@ class ReferenceFiles:
         return self.classes[self.named(class_name)]
 
 
+def wanted_store(host: Host, request: DetectorRequest) -> ResolvedPart | None:
+    """Return the reference store of a method as it is asked for, without loading anything.
+
+    Raises:
+        InputError: An unknown part or option.
+    """
+    data = apply_overrides(recipe_dict(host, request.method), request.overrides)
+    choice = validate_recipe(data, request.method).parts.reference_store
+    return None if choice is None else resolved_part(host, choice)
+
+
 def check_takes_references(host: Host, request: DetectorRequest, references: ReferenceRequest | None) -> None:
     """Check that a method that is given references takes some, and that one that needs them has them.
 
@@ -125,16 +162,14 @@ def check_takes_references(host: Host, request: DetectorRequest, references: Ref
     """
     if references is not None and request.memory is not None:
         raise InputError("--memory stands in the place of --reference; leave one of them out")
-    method = request.method
-    data = apply_overrides(recipe_dict(host, method), request.overrides)
-    store = validate_recipe(data, method).parts.reference_store
+    method, store = request.method, wanted_store(host, request)
     given = "--reference" if references is not None else "--memory" if request.memory is not None else ""
     if given and store is None:
-        raise InputError(f"method '{method}' takes no reference images; leave {given} out{_others(host)}")
+        raise InputError(f"method '{method}' takes no reference images{others(host)}; leave {given} out")
     if store is not None and not given:
         raise InputError(needs_references(method))
     if store is not None and references is not None:
-        check_kinds(method, resolved_part(host, store), abnormal=references.abnormal is not None)
+        check_kinds(method, store, abnormal=references.abnormal is not None)
 
 
 def few_shot_methods(host: Host) -> dict[str, Recipe]:
@@ -150,9 +185,10 @@ def few_shot_methods(host: Host) -> dict[str, Recipe]:
     return found
 
 
-def _others(host: Host) -> str:
+def others(host: Host) -> str:
+    """Return which methods take references, for a sentence on one that does not."""
     names = ", ".join(few_shot_methods(host))
-    return f"; {names} take them" if names else ""
+    return f" (those that do: {names})" if names else ""
 
 
 def check_kinds(method: str, store: ResolvedPart, *, abnormal: bool) -> None:
@@ -195,10 +231,7 @@ def find_references(request: ReferenceRequest) -> ReferenceFiles:
         require_masks(abnormal.images, masks, request.masks)
         others = _by_class(request.abnormal, abnormal)
         _check_same_classes(request, classes, others)
-    held = {
-        path: found.partition(":")[2]
-        for path, found in contents([*normal.images, *masks, *masks.values()]).items()
-    }
+    held = _hashes([*normal.images, *masks, *masks.values()])
     copies: list[Path] = []
     drawn = {}
     for name, images in classes.items():
@@ -207,7 +240,7 @@ def find_references(request: ReferenceRequest) -> ReferenceFiles:
         for files, folder in kinds:
             distinct = _distinct(files, held, masks, copies)
             if folder is not None:
-                chosen += _drawn(distinct, request, folder / name)
+                chosen += _drawn(distinct, request.shots, request.seed, f"'{folder / name}'")
         _check_disjoint(chosen)
         drawn[name] = tuple(chosen)
     return ReferenceFiles(drawn, tuple(dict.fromkeys(left_out)), tuple(copies))
@@ -254,15 +287,33 @@ def _distinct(
     return list(found.values())
 
 
-def _drawn(files: Sequence[ReferenceFile], request: ReferenceRequest, folder: Path) -> list[ReferenceFile]:
+def drawn_files(
+    images: Sequence[Path], shots: int | None, seed: int, where: str
+) -> tuple[ReferenceFile, ...]:
+    """Return normal references that are drawn of some images, as :func:`find_references` draws them.
+
+    Args:
+        images: The images; copies count once.
+        shots: How many, or None for all.
+        seed: Decides which.
+        where: What the images are, for the message.
+
+    Raises:
+        InputError: There are fewer, or one cannot be read.
+    """
+    return tuple(_drawn(_distinct(images, _hashes(images), {}, []), shots, seed, f"the {where}"))
+
+
+def _hashes(paths: Iterable[Path]) -> dict[Path, str]:
+    return {path: found.partition(":")[2] for path, found in contents(paths).items()}
+
+
+def _drawn(files: Sequence[ReferenceFile], shots: int | None, seed: int, where: str) -> list[ReferenceFile]:
     """Return the files whose hash together with the seed is smallest."""
-    shots = len(files) if request.shots is None else request.shots
-    if shots > len(files):
-        raise InputError(
-            f"--shots {shots}: '{folder}' has {len(files)} different images; draw fewer, or leave it out to "
-            "take all"
-        )
-    return sorted(files, key=lambda file: _lot(request.seed, file.facts.content))[:shots]
+    wanted = len(files) if shots is None else shots
+    if wanted > len(files):
+        raise InputError(f"--shots {wanted}: {where} has {len(files)} different images; draw fewer")
+    return sorted(files, key=lambda file: _lot(seed, file.facts.content))[:wanted]
 
 
 def _lot(seed: int, content: str) -> str:

@@ -16,6 +16,7 @@ from zsad.data.dataset import DatasetImage
 from zsad.data.masks import MASK_RULE, resize_mask
 from zsad.data.names import printable
 from zsad.data.reading import NO_PIXELS, Loaded, Unreadable
+from zsad.detect.memories import EVERY_CLASS, Remembered
 from zsad.errors import ZsadError
 from zsad.evaluation.cases import Cases
 from zsad.evaluation.cells import Cell
@@ -41,6 +42,7 @@ class Recorder:
     """
 
     def __init__(self, cell: Cell) -> None:
+        """Follow a cell; one with references has to be told what is remembered of them before it is asked."""
         self.cell = cell
         self.cases = Cases(cell.contestant.detector.recipe.recipe.display)
         self.seconds = 0.0
@@ -62,6 +64,10 @@ class Recorder:
                 self._waiting += [(_without_pixels(loaded), truth) for loaded, truth in entries]
             else:
                 self._record(prediction, entries)
+
+    def remember(self, found: Remembered) -> None:
+        """Take what is remembered of the references of the cell's class."""
+        self._scope = self.cell.contestant.detector.scope({EVERY_CLASS: found})
 
     def give_up(self, error: Exception) -> None:
         """Note why the method has no answer, and let go of what it gave before."""

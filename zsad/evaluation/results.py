@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import Field, Strict
 
+from zsad.detect.memories import ReferenceFacts
 from zsad.detect.provenance import Provenance, WeightsInfo
 from zsad.detect.record import Record
 
@@ -60,8 +61,9 @@ class CellFacts(Provenance):
         dataset: The dataset.
         class_name: The class; ``class`` in files.
         contaminated_by: Whose training saw images of the class, or empty.
-        shots: Reference images.
+        shots: Normal reference images.
         seed: Seed of everything random.
+        references: The reference images of a few-shot method.
     """
 
     key: str
@@ -71,6 +73,7 @@ class CellFacts(Provenance):
     contaminated_by: str
     shots: int
     seed: int
+    references: Items[ReferenceFacts] = ()
 
 
 class FailedImage(Record):

@@ -11,6 +11,8 @@ import torch
 
 from zsad.data.reading import Loaded, Unreadable, read_batches
 from zsad.detect.passes import encode_together
+from zsad.detect.references import ReferenceFile
+from zsad.detect.remember import read_references, remember
 from zsad.evaluation.planning import Plan, Task
 from zsad.evaluation.recording import Recorder
 from zsad.evaluation.results import CellResult, Timings
@@ -73,6 +75,7 @@ def _run_task(
     recorders = [Recorder(cell) for cell in task.cells]
     detectors = [cell.contestant.detector for cell in task.cells]
     encode_seconds, images, begun = 0.0, 0, time.perf_counter()
+    _remember([recorder for recorder in recorders if recorder.cell.references.facts])
     batches = read_batches(
         task.images,
         [detectors[0].reading.form],
@@ -132,6 +135,37 @@ def _encoded(recorders: Sequence[Recorder], batch: Sequence[Loaded]) -> list[tup
             return []
         return [pair for recorder in recorders for pair in _encoded([recorder], batch)]
     return list(zip(recorders, found, strict=True))
+
+
+def _remember(recorders: Sequence[Recorder]) -> None:
+    """Have few-shot methods remember their references; where one of them fails, each is asked alone."""
+    known = {id(each): each.cell.references.remembered for each in recorders}
+    for recorder in recorders:
+        if (found := known[id(recorder)]) is not None:
+            recorder.remember(found)
+    by_files: dict[tuple[ReferenceFile, ...], list[Recorder]] = {}
+    for recorder in recorders:
+        if known[id(recorder)] is None:
+            by_files.setdefault(recorder.cell.references.files, []).append(recorder)
+    for files, own in by_files.items():
+        _remember_files(own, files)
+
+
+def _remember_files(recorders: Sequence[Recorder], files: Sequence[ReferenceFile]) -> None:
+    detectors = [each.cell.contestant.detector for each in recorders]
+    cell = recorders[0].cell
+    try:
+        references = read_references(files, cell.images[0].noun)
+        found = remember(detectors, references, cell.rules.batch_size)
+    except Exception as error:
+        if len(recorders) == 1:
+            recorders[0].give_up(error)
+            return
+        for recorder in recorders:
+            _remember_files([recorder], files)
+        return
+    for recorder, remembered in zip(recorders, found, strict=True):
+        recorder.remember(remembered)
 
 
 def _wait_for(device: torch.device) -> None:

@@ -75,6 +75,8 @@ class TopMeanOptions(Options):
 class TokenMemoryOptions(Options):
     """Options of ``standard.token_memory``."""
 
+    space: Literal["raw", "ln_post", "joint"] | None = None
+    """Only token sets of this space; ``null`` remembers all."""
     share: float = Field(1.0, gt=0, le=1)
     """Share of the tokens that is kept, chosen greedily so that none is far from a kept one; 1 keeps all."""
 

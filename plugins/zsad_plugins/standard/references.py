@@ -18,11 +18,15 @@ class TokenMemory:
     """Remembers every token of the references as a unit vector: a buffer [n, D] for each token set."""
 
     def __init__(self, options: TokenMemoryOptions, context: BuildContext) -> None:
-        self.share, self.seed = options.share, context.seed
+        self.space, self.share, self.seed = options.space, options.share, context.seed
 
     def remember(self, features: Features, masks: Tensor | None) -> Memory:
         """Return the unit tokens [B * N, D] of a batch of normal references, by token set."""
-        return {entry.name: F.normalize(entry.tokens.flatten(0, 1), dim=-1) for entry in features.token_sets}
+        return {
+            entry.name: F.normalize(entry.tokens.flatten(0, 1), dim=-1)
+            for entry in features.token_sets
+            if self.space in (None, entry.space)
+        }
 
     def fit(self, kept: Sequence[Memory]) -> Mapping[str, Tensor]:
         """Return the tokens of all references, or the chosen share of them."""
