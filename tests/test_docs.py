@@ -239,6 +239,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (drawn / old).rename(bottle / new)
     for name in ("GOOD", "FOLDER", "data/good"):
         (draw_set(folder / "drawn" / name, normal=2, anomalous=0) / "good").rename(folder / name)
+    for name, state, seed in (("good", "good", 1), ("parts", "bad", 2)):
+        (draw_set(folder / "drawn" / name, seed=seed) / state).rename(folder / name)
     image = next((folder / "PARTS" / "bad").glob("*.png"))
     for name in ("PHOTO.jpg", "part.png"):
         (folder / name).write_bytes(image.read_bytes())
@@ -269,7 +271,7 @@ def run_all(found: list[Call], place: Path, monkeypatch: pytest.MonkeyPatch, cap
 
 def test_short_commands_run(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     found = {call.words: call for call in zsad_calls() if runs(call) and not learns(call)}
-    assert {"predict", "eval", "--help"} | LISTINGS == {call.words[1] for call in found.values()}
+    assert {"predict", "remember", "eval", "--help"} | LISTINGS == {call.words[1] for call in found.values()}
     run_all(list(found.values()), place, monkeypatch, capsys)
 
 

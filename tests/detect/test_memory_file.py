@@ -198,8 +198,6 @@ def test_from_folders_to_a_file_and_back(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"a memory is a .safetensors file"):
         zsad.remember("nearest-neighbour", tmp_path / "good", tmp_path / "kept.bin", **wanted)
     with pytest.raises(InputError, match=r"'winclip' takes no .* .those that do: .*; leave --reference out"):
-        InputError, match=r"'winclip' takes no reference images .those that do: .*; leave --reference out"
-    ):
         zsad.remember("winclip", tmp_path / "good", out, **wanted)
     (tmp_path / "file").write_text("x")
     with pytest.raises(ZsadError, match="cannot write in folder"):
