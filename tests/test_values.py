@@ -38,7 +38,7 @@ def features(*sets: TokenSet, prepass: bool = False) -> Features:
         sets,
         image,
         ("gear", "tile", "gear"),
-        24,
+        (24, 24),
         {"boxes": torch.arange(6).reshape(3, 2)},
         image + 100 if prepass else None,
         ("a.png", "b.png", "c.png"),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
+    from zsad.inputs import ImageResize
     from zsad.prompts import Prompts
     from zsad.streams import Injection, VisionRequest
     from zsad.values import Conditioning, Features, Provisional, Sample, Scores, Stage
@@ -96,7 +97,8 @@ class BuildContext:
         embed_dim: Channels of the joint space, which is that of the image feature.
         depth: Blocks of the vision tower, or levels of an opaque one.
         patch_size: Side of a patch in pixels, on the coarsest level.
-        image_size: Side of the square input in pixels.
+        image_size: Side of the square input, or length of its short side, in pixels: a multiple of
+            ``patch_size`` but for some opaque towers at their own size.
         taps: Tapped blocks, counted from 1.
         tap_widths: Channels of the tokens at each tap, at its stage; they differ in hierarchical models.
         stage: Stage at which taps are read.
@@ -105,6 +107,7 @@ class BuildContext:
         device: Where parameters and buffers belong.
         seed: Seed of everything random in the part.
         joint_view: The way to the joint space, or None for a tower without one; see :attr:`to_joint`.
+        image_resize: How images are brought to the image size.
     """
 
     vision_width: int
@@ -119,6 +122,7 @@ class BuildContext:
     device: torch.device
     seed: int
     joint_view: JointView | None = None
+    image_resize: ImageResize = "squash"
 
     @property
     def to_joint(self) -> JointView:
@@ -150,7 +154,7 @@ class Auxiliary(Protocol):
     """
 
     def __call__(self, samples: Sequence[Sample], images: Tensor) -> Mapping[str, Tensor]:
-        """Return named tensors with B first, from raw samples and the backbone's input [B, 3, S, S]."""
+        """Return named tensors with B first, from raw samples and the backbone's input [B, 3, H, W]."""
 
 
 class AttentionRefiner(Protocol):

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
+    from zsad.inputs import InputForm
+
 V = TypeVar("V")
 
 NORMAL, ABNORMAL = 0, 1
@@ -25,24 +27,6 @@ NORMAL, ABNORMAL = 0, 1
 
 Stage = Literal["raw", "ln_post", "joint"]
 """Where tokens are read: a block's output, behind ``ln_post``, or in the joint space (also projected)."""
-
-
-class InputForm(NamedTuple):
-    """What a vision tower takes: images that agree in it need be resized once.
-
-    Attributes:
-        size: Side of the square in pixels.
-        mean: Per channel, of values in 0..1.
-        std: Per channel, of values in 0..1.
-        rule: How an image becomes a square; see :func:`zsad.data.preprocess.to_tensor`.
-        order: Which pass of the resize comes first; see :func:`zsad.data.resize.resize`.
-    """
-
-    size: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    rule: str = "squash"
-    order: str = "horizontal-first"
 
 
 @dataclass(frozen=True)
@@ -53,7 +37,7 @@ class Sample:
         image: RGB uint8 [H, W, 3] at native size.
         class_name: Object noun for prompts; a batch may mix classes.
         path: File it came from, or None.
-        tensors: [3, S, S] by the form of a tower's input, where a worker process prepared them.
+        tensors: [3, H, W] by the form of a tower's input, where a worker process prepared them.
     """
 
     image: np.ndarray
@@ -161,23 +145,31 @@ class Features:
         token_sets: In the order of the method's request: tokens first, windows after them.
         image_feature: [B, C] joint class feature, not normalised.
         class_names: Object noun per image.
-        image_size: Side of the square input in pixels.
+        input_size: Height and width in pixels of what the tower saw, at which maps are made.
         auxiliary: Side inputs by the name of the auxiliary part's output, B first.
         prepass: [B, C] image feature of a plain pass before this one, or None for methods that need none
             (their ``image_feature`` is that of the only pass).
         names: What messages call each image; empty where nobody knows.
+        cut: Rows at the bottom and columns at the right of the resized images that the tower did not see,
+            fewer than a patch.
     """
 
     token_sets: tuple[TokenSet, ...]
     image_feature: Tensor
     class_names: tuple[str, ...]
-    image_size: int
+    input_size: tuple[int, int]
     auxiliary: Mapping[str, Tensor] = field(default_factory=dict)
     prepass: Tensor | None = None
     names: tuple[str, ...] = ()
+    cut: tuple[int, int] = (0, 0)
 
     def __len__(self) -> int:
         return len(self.class_names)
+
+    @property
+    def whole_size(self) -> tuple[int, int]:
+        """Height and width of the resized images, with what was cut."""
+        return self.input_size[0] + self.cut[0], self.input_size[1] + self.cut[1]
 
     @property
     def plain_image_feature(self) -> Tensor:
@@ -384,7 +376,7 @@ class Prediction:
 
     Attributes:
         score: [B] image scores, float32 (float64 from a float64 tower); higher is more anomalous.
-        anomaly_map: [B, S, S] at the detector's image size, in the same precision.
+        anomaly_map: [B, H, W] over the whole of the resized images, in the same precision.
         class_names: Object noun per image.
         trace: Which stages set the image score.
         names: What messages call each image; empty where nobody knows.

@@ -45,7 +45,7 @@ class Answer:
 
     Attributes:
         score: Image score; higher is more anomalous.
-        anomaly_map: [S, S] float32.
+        anomaly_map: [h, w] float32.
         display: The fixed range of the map in pictures.
         info: What stands behind the numbers.
         trace: Which stages set the image score.

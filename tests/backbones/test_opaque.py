@@ -75,7 +75,7 @@ def test_taps_of_hierarchical_models_are_timm_s(name: str) -> None:
         assert tower.embed_dim == output.image_feature.shape[1]
         widths = tuple(maps_.shape[1] for maps_ in maps)
         assert tower.tap_widths(blocks, "raw") == widths and tower.width == widths[-1]
-        assert tower.levels(side) == tuple((m.shape[2] * m.shape[3], m.shape[1]) for m in maps)
+        assert tower.levels(side, side) == tuple((m.shape[2] * m.shape[3], m.shape[1]) for m in maps)
     assert tower.patch_size == 32 and tower.native_image_size == 224
 
 
@@ -164,7 +164,7 @@ def test_it_has_no_blocks_to_adapt(convnext: ClipBackbone) -> None:
 def test_memory_counts_the_finest_map(convnext: ClipBackbone) -> None:
     tower, side = convnext.vision_tower(), 224
     states, similarity = 12 * (56 * 56 * 40) * 4, 4 * 49 * 49
-    assert needed_memory(tower, side) == similarity + states + 48 * side * side
+    assert needed_memory(tower, side, side) == similarity + states + 48 * side * side
 
 
 def test_half_precision_moves_the_model() -> None:

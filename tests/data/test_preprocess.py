@@ -90,7 +90,7 @@ def test_read_only_and_strided_images():
 
 def test_an_unknown_rule_or_order_is_refused():
     with pytest.raises(
-        InputError, match=r"unknown resize rule 'squish' \(known: squash\); did you mean 'squash'"
+        InputError, match=r"unknown resize rule 'squish' \(known: squash, short-side\); did you mean 'squash'"
     ):
         to_tensor(noise(8, 8), 8, MEAN, STD, rule="squish")
     with pytest.raises(

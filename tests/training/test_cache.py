@@ -85,7 +85,7 @@ def test_masks_labels_and_weights_are_the_examples_own(load, tmp_path, workers) 
     batch = opened(load(), tmp_path, workers=workers).batch(range(10), CPU)
     for place in range(10):
         example = source[place]
-        assert np.array_equal(batch.masks[place].numpy(), resize_mask(example.mask, 64))
+        assert np.array_equal(batch.masks[place].numpy(), resize_mask(example.mask, 64, 64))
         assert bool(batch.masks[place].any()) == example.anomalous == bool(batch.anomalous[place])
         assert float(batch.weights[place]) == example.weight
         assert batch.features.class_names[place] == example.sample.class_name
@@ -98,7 +98,7 @@ def test_an_image_size_off_the_native_one_keeps_its_masks(mini, tmp_path) -> Non
     masks = opened(detector, tmp_path).batch([1, 3], CPU).masks
     assert masks.shape == (2, 80, 80)
     for mask, place in zip(masks, [1, 3], strict=True):
-        assert np.array_equal(mask.numpy(), resize_mask(DrawnExamples()[place].mask, 80))
+        assert np.array_equal(mask.numpy(), resize_mask(DrawnExamples()[place].mask, 80, 80))
 
 
 def test_a_batch_keeps_order_and_duplicates(load, tmp_path) -> None:

@@ -30,12 +30,13 @@ from zsad.detect.remembering import remembering
 from zsad.detect.scope import Scope, check_finite
 from zsad.detect.text_side import TextSide, without_text
 from zsad.errors import InputError
+from zsad.inputs import InputForm
 from zsad.parts import Auxiliary, BuildContext, Injector, ReferenceStore
 from zsad.plugin.specs import PartKind
 from zsad.recipe.profiles import TowerProfile
 from zsad.recipe.resolved import BackboneFacts, ResolvedPart, ResolvedRecipe
 from zsad.streams import VisionRequest, tap_requests
-from zsad.values import Conditioning, Features, InputForm, Prediction, Sample, Scores
+from zsad.values import Conditioning, Features, Prediction, Sample, Scores
 from zsad.weights.card import WeightsCard
 
 if TYPE_CHECKING:
@@ -73,8 +74,9 @@ class Detector(nn.Module):
         self.recipe = recipe
         self.seed = seed
         self.cards: dict[str, WeightsCard] = {}
-        check_memory(self.tower, recipe.image_size, available_memory(backbone.device))
-        self.tower.check_image_size(recipe.image_size)
+        size = recipe.image_size
+        check_memory(self.tower, size, size, available_memory(backbone.device))
+        self.tower.check_image_size(size, recipe.profile.image_resize)
         text = None if recipe.text_profile is None else backbone.text_tower(recipe.text_profile)
         context = self._build_context(text)
         self._built: dict[PartKind, list[Any]] = {}
@@ -151,6 +153,7 @@ class Detector(nn.Module):
             device=self.backbone.device,
             seed=self.seed,
             joint_view=TowerJoint(tower) if isinstance(tower, VisionTower) else None,
+            image_resize=self.recipe.profile.image_resize,
         )
 
     def _make_reading(self) -> Reading:
@@ -187,8 +190,12 @@ class Detector(nn.Module):
         return [_sample(image, name) for image, name in zip(images, names, strict=True)]
 
     def tensor(self, samples: Sequence[Sample]) -> Tensor:
-        """Return the vision tower's input, [B, 3, S, S] on its device."""
-        return input_tensor(samples, self.reading.form).to(self.backbone.device)
+        """Return the vision tower's input, [B, 3, H, W] on its device.
+
+        Raises:
+            InputError: The images differ in their size.
+        """
+        return input_tensor(samples, self.reading.form, self.tower.patch_size).to(self.backbone.device)
 
     def encode(self, images: Sequence[ImageLike], class_name: str | Sequence[str] = "object") -> Features:
         """Run the vision side: one pass, and a plain one before it where the refiner needs it.
@@ -196,6 +203,9 @@ class Detector(nn.Module):
         Args:
             images: Arrays (RGB uint8 [H, W, 3]), PIL images, paths or samples.
             class_name: Object noun of all images, or one per image.
+
+        Raises:
+            InputError: An image cannot be read, or the images cannot share a batch.
         """
         return encode_together([self], self.samples(images, class_name))[0]
 
@@ -323,7 +333,7 @@ class Detector(nn.Module):
         return [(part.spec.name, scores) for part, scores in zip(parts, steps, strict=True)]
 
     def predict(self, images: Sequence[ImageLike], class_name: str | Sequence[str] = "object") -> Prediction:
-        """Encode and score: ``score`` [B] and ``anomaly_map`` [B, S, S]."""
+        """Encode and score: ``score`` [B] and ``anomaly_map`` [B, H, W]."""
         return self.score(self.encode(images, class_name))
 
 

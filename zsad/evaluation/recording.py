@@ -58,7 +58,7 @@ class Recorder:
         """Score a batch."""
         with self._answering():
             prediction = self._timed(lambda: self.cell.contestant.detector.add(self._scope, features))
-            entries = [(loaded, self._truth(loaded)) for loaded in batch]
+            entries = [(loaded, self._truth(loaded, features.whole_size)) for loaded in batch]
             if prediction is None:
                 # Pixels of a whole class would not fit memory; the truth is small.
                 self._waiting += [(_without_pixels(loaded), truth) for loaded, truth in entries]
@@ -169,11 +169,11 @@ class Recorder:
             )
         return value
 
-    def _truth(self, loaded: Loaded) -> Truth | None:
+    def _truth(self, loaded: Loaded, size: tuple[int, int]) -> Truth | None:
         """Return the mask at the resolution at which it is compared, or None without one."""
         if loaded.mask is None or self.cell.rules.resolution == "native":
             return loaded.mask
-        return resize_mask(loaded.mask, self.cell.contestant.detector.recipe.image_size)
+        return resize_mask(loaded.mask, *size)
 
     def _record(self, prediction: Prediction, entries: Sequence[tuple[Loaded, Truth | None]]) -> None:
         answers = zip(entries, prediction.score, prediction.anomaly_map, strict=True)
@@ -243,7 +243,7 @@ def _without_pixels(loaded: Loaded) -> Loaded:
 
 
 def _resized(anomaly_map: Tensor, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
-    """Return a map [S, S] at the mask's size, bilinear where they differ."""
+    """Return a map [h, w] at the mask's size, bilinear where they differ."""
     if tuple(anomaly_map.shape) == tuple(shape):
         values: npt.NDArray[np.float32] = anomaly_map.numpy()
         return values

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import torch
 
+from zsad.data.preprocess import equal_sizes, size_of
 from zsad.data.reading import Loaded, Unreadable, read_batches
-from zsad.detect.passes import encode_together
+from zsad.detect.passes import Reading, encode_together
 from zsad.detect.references import ReferenceFile
 from zsad.detect.remember import read_references, remember
+from zsad.errors import InputError
 from zsad.evaluation.planning import Plan, Task
 from zsad.evaluation.recording import Recorder
 from zsad.evaluation.results import CellResult, Timings
@@ -84,19 +86,23 @@ def _run_task(
         pixels=any(detector.reading.auxiliary for detector in detectors),
     )
     for batch in batches:
-        readable = [entry for entry in batch if isinstance(entry, Loaded)]
+        checked = [_checked(entry, detectors[0].reading) for entry in batch]
+        readable = [entry for entry in checked if isinstance(entry, Loaded)]
         for recorder in recorders:
-            for entry in batch:
+            for entry in checked:
                 if isinstance(entry, Unreadable):
                     recorder.fail(entry)
-        answering = [recorder for recorder in recorders if recorder.error is None]
-        if readable and answering:
+        for places in equal_sizes([entry.sample for entry in readable], detectors[0].reading.form):
+            same = [readable[place] for place in places]
+            answering = [recorder for recorder in recorders if recorder.error is None]
+            if not answering:
+                break
             started = time.perf_counter()
-            features = _encoded(answering, readable)
+            features = _encoded(answering, same)
             _wait_for(detectors[0].backbone.device)
             encode_seconds += time.perf_counter() - started
             for recorder, own in features:
-                recorder.add(own, readable)
+                recorder.add(own, same)
         images += len(batch)
         yield Progress((), images, faint=_faint(readable))
     written = []
@@ -114,6 +120,16 @@ def _run_task(
         store.write_cell(result, recorder.rows())
         written.append(result)
     yield Progress(tuple(written), images)
+
+
+def _checked(entry: Loaded | Unreadable, reading: Reading) -> Loaded | Unreadable:
+    """Return an image as it is, or as unreadable where its size does not fit into memory."""
+    if isinstance(entry, Loaded):
+        try:
+            reading.check_size(*size_of(entry.sample, reading.form))
+        except InputError as error:
+            return Unreadable(entry.place, entry.image, str(error))
+    return entry
 
 
 def _faint(batch: Sequence[Loaded]) -> dict[Path, tuple[int, int]]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from zsad.errors import InputError
 from zsad.plugin.host import Host
-from zsad.recipe.profiles import Readout
+from zsad.recipe.profiles import SQUARE_INPUT, Readout
 from zsad.recipe.resolved import ResolvedPart
 
 BATCH_KINDS = (
@@ -98,6 +98,8 @@ def _check_memory(parts: Sequence[ResolvedPart]) -> None:
 
 
 def _who_provides(host: Host, need: str) -> str:
+    if need == SQUARE_INPUT:
+        return "; use --set profile.image_resize=squash"
     names = [
         f"'{name}' ({claim.spec.kind})" for name, claim in host.parts.items() if need in claim.spec.provides
     ]

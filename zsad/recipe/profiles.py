@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, field_validator, model_validator
 
 from zsad.errors import InputError
+from zsad.inputs import ImageResize
 from zsad.values import Stage
 
 Activation = Literal["quick_gelu", "gelu", "gelu_tanh", "swiglu", "own"]
@@ -20,6 +21,9 @@ opaque tower computes, which nothing outside can change."""
 PositionResize = Literal["bilinear", "bicubic", "bicubic_antialias", "bicubic_offset", "own"]
 """``bicubic_offset`` samples as if the grid were 0.1 larger than it is, see
 :func:`zsad.backbones.position.resize_position_embedding`; for ``own`` see :data:`Activation`."""
+
+SQUARE_INPUT = "square_input"
+"""The capability that ``squash`` provides, for parts that cannot do with other images."""
 
 
 class TowerProfile(BaseModel):
@@ -34,7 +38,7 @@ class TowerProfile(BaseModel):
         position_embedding: Interpolation of the position embedding to another grid
             (align_corners=False; torch's two bicubic kernels differ even when enlarging). It says nothing
             of a tower whose positions are rotations (DINOv3).
-        image_resize: How an image becomes a square: ``squash`` resizes both sides, without a crop.
+        image_resize: How an image is brought to the image size.
         resize_order: Which pass of that resize comes first; values are rounded in between, so it decides
             on grey levels.
         dtype: Precision of weights and activations.
@@ -46,7 +50,7 @@ class TowerProfile(BaseModel):
 
     activation: Activation
     position_embedding: PositionResize
-    image_resize: Literal["squash"] = "squash"
+    image_resize: ImageResize = "squash"
     resize_order: Literal["horizontal-first"] = "horizontal-first"
     dtype: Literal["float32", "bfloat16", "float16", "float64"] = "float32"
     adapter: str | None = None

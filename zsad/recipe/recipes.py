@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PositiveInt, ValidationError
 
 from zsad.errors import InputError, ZsadError, nearest
+from zsad.inputs import ImageResize
 from zsad.plugin.host import Host
 from zsad.plugin.imports import read_resource
 from zsad.plugin.specs import PART_KINDS
@@ -52,6 +53,7 @@ class OfficialVision(_Frozen):
 
     activation: Activation
     position_embedding: PositionResize
+    image_resize: ImageResize = "squash"
 
 
 class OfficialText(_Frozen):
@@ -89,12 +91,14 @@ class ProfileChoice(_Frozen):
             backbone's native one elsewhere; ``official`` and ``native`` insist.
         activation: Overrides the base in both towers.
         position_embedding: Overrides the base.
+        image_resize: Overrides the base.
         deep_prompt_cast: Overrides the base; ``none`` inserts deep prompts unrounded.
     """
 
     base: Literal["auto", "official", "native"] = "auto"
     activation: Activation | None = None
     position_embedding: PositionResize | None = None
+    image_resize: ImageResize | None = None
     deep_prompt_cast: Literal["float16", "none"] | None = None
 
 

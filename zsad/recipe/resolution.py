@@ -14,11 +14,12 @@ from zsad.plugin.host import Host
 from zsad.plugin.specs import PART_KINDS
 from zsad.recipe.compatibility import check_compatibility
 from zsad.recipe.overrides import apply_overrides
-from zsad.recipe.profiles import TextProfile, TowerProfile
+from zsad.recipe.profiles import SQUARE_INPUT, TextProfile, TowerProfile
 from zsad.recipe.recipes import (
     LISTS,
     PartChoice,
     PartChoices,
+    ProfileChoice,
     Recipe,
     for_backbone,
     recipe_dict,
@@ -93,7 +94,8 @@ def resolve_recipe(
     except InputError as error:
         raise InputError(f"readout.taps of '{method}': {error}") from error
     parts = tuple(_resolve_parts(host, recipe.parts))
-    check_compatibility(host, parts, facts.capabilities, recipe.readout)
+    squares = {SQUARE_INPUT} if profile.image_resize == "squash" else set[str]()
+    check_compatibility(host, parts, facts.capabilities | squares, recipe.readout)
     return ResolvedRecipe(
         method=method,
         recipe=recipe,
@@ -156,15 +158,15 @@ def _numerics(recipe: Recipe, facts: BackboneFacts) -> tuple[TowerProfile, TextP
     if official is not None and published_here:
         size = official.image_size
     return (
-        _overridden(profile, choice.activation, choice.position_embedding),
+        _overridden(profile, choice),
         _overridden_text(text, recipe),
         size,
     )
 
 
-def _overridden(profile: TowerProfile, activation: str | None, position: str | None) -> TowerProfile:
-    given = {"activation": activation, "position_embedding": position}
-    return profile.model_copy(update={key: value for key, value in given.items() if value})
+def _overridden(profile: TowerProfile, choice: ProfileChoice) -> TowerProfile:
+    given = choice.model_dump(include={"activation", "position_embedding", "image_resize"}, exclude_none=True)
+    return profile.model_copy(update=given)
 
 
 def _overridden_text(profile: TextProfile | None, recipe: Recipe) -> TextProfile | None:

@@ -64,13 +64,7 @@ def convert_checkpoint(
     card = WeightsCard(
         method=method,
         parts=parts,
-        profile=(
-            TowerProfile(
-                activation=official.vision.activation, position_embedding=official.vision.position_embedding
-            ).binding()
-            if official
-            else {}
-        ),
+        profile=(TowerProfile.model_validate(official.vision.model_dump()).binding() if official else {}),
         text_activation=official.text.activation if official else None,
         origin="authors",
         trained_on=None if trained_on is None else tuple(TrainedOn(dataset=name) for name in trained_on),

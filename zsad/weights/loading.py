@@ -27,7 +27,7 @@ _UNNAMED = {"resize_order": "horizontal-first"}
 """What weights were learned with whose card is older than the field."""
 
 _CHOOSE = "add --set profile=official for an authors' checkpoint, or override the profile by field"
-_ONLY_SO = "train again, because this version resizes images in no other way"
+_ONLY_SO = "train again, because this version resizes images in no other order"
 
 
 def save_weights(path: Path, tensors: Mapping[str, Tensor], card: WeightsCard) -> None:
@@ -153,7 +153,7 @@ def _check_profile(card: WeightsCard, recipe: ResolvedRecipe, path: Path) -> Non
             )
     for name, (learned, now) in pairs.items():
         if learned != now and not (name == "text activation" and learned is None):
-            mend = _ONLY_SO if name in ("image_resize", "resize_order") else _CHOOSE
+            mend = _ONLY_SO if name == "resize_order" else _CHOOSE
             raise InputError(
                 f"{path} was learned with {name.replace('_', ' ')} '{learned}', this run uses '{now}'; {mend}"
             )

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from zsad.backbones.hub import hub_errors
 from zsad.errors import InputError
+from zsad.inputs import resized_size
 from zsad.parts import BuildContext
 from zsad.values import Sample
 from zsad_plugins.filo.boxes import BoxRules, Detections, padded
@@ -32,6 +33,7 @@ class GroundingDino:
         self.options, self.device = options, context.device
         self.states, self.phrases = read_states(options.states), read_phrases(options.phrases)
         self.rules = BoxRules(options)
+        self.image_size, self.image_resize = context.image_size, context.image_resize
         model, self.processor = load(options.model)
         self.model: Any = model.eval().requires_grad_(False).to(self.device)
         self.rows: int = model.config.num_queries
@@ -42,10 +44,10 @@ class GroundingDino:
 
     def __call__(self, samples: Sequence[Sample], images: Tensor) -> Mapping[str, Tensor]:
         """Return ``filo.boxes`` [B, queries, 6], see :mod:`zsad_plugins.filo.places`."""
-        size = images.shape[-1]
         tables = []
         for sample in samples:
             words = self.words(sample.class_name)
+            size = resized_size(*sample.image.shape[:2], self.image_size, self.image_resize)
             tables.append(self.rules.table(self.detect(sample, words), words, size))
         return {"filo.boxes": padded(tables, self.rows).to(images.device)}
 

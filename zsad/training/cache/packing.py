@@ -134,7 +134,7 @@ def unpack(
         ),
         rows[IMAGE],
         class_names,
-        size,
+        (size, size),
         {name.removeprefix(AUXILIARY): row for name, row in rows.items() if name.startswith(AUXILIARY)},
         rows.get(PREPASS),
     )
