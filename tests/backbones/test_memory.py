@@ -42,6 +42,20 @@ def test_the_sentence_names_the_largest_size_that_fits(tower: VisionTower, gibib
         assert time.perf_counter() - begun < 1
 
 
+def test_the_sentence_names_the_largest_short_side_that_fits(tower: VisionTower) -> None:
+    available, patch = 2 * 2**30, tower.patch_size
+    fitting = [
+        side for side in range(patch, 6000, patch) if needed_memory(tower, side, 3 * side) <= available
+    ]
+    check_memory(tower, fitting[-1], 3 * fitting[-1], available)
+    side = fitting[-1] + patch
+    for size in ((side, 3 * side), (3 * side, side)):
+        said = rf"image size {side}, with which this image has {size[1]} x {size[0]} pixels, needs at least"
+        with pytest.raises(InputError, match=rf"{said} .* --image-size {fitting[-1]} or less"):
+            check_memory(tower, *size, available)
+    check_memory(tower, side, side, available)
+
+
 def test_what_is_free(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
     cpu = torch.device("cpu")
     (tmp_path / "meminfo").write_text("MemTotal: 900 kB\nMemAvailable:      700 kB\n")

@@ -157,6 +157,10 @@ class TestFiles:
                 "learned with resize order 'vertical-first', this run uses 'horizontal-first'; train again",
             ),
             (
+                {"profile": {"image_resize": "short-side"}},
+                "learned with image resize 'short-side', .*; use --set profile.image_resize=short-side",
+            ),
+            (
                 {"profile": {"image_resize": "crop"}},
                 "image resize 'crop', this run uses 'squash'; train again",
             ),

@@ -238,8 +238,9 @@ def describe(detector: Detector) -> str:
     )
     if not learned:
         learned = "untrained" if recipe.learnable else "nothing learned"
+    side = "" if recipe.profile.image_resize == "squash" else " on the short side"
     return (
-        f"{recipe.method} on {card.name} at {recipe.image_size} px, recipe {recipe.hash}: "
+        f"{recipe.method} on {card.name} at {recipe.image_size} px{side}, recipe {recipe.hash}: "
         f"{detector.setting}; fidelity {recipe.fidelity}; weights: {learned}; "
         f"backbone trained on {card.trained_on}"
     )

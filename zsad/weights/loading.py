@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import get_args
 
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from zsad.errors import InputError
 from zsad.files import atomic_write
+from zsad.inputs import ImageResize
 from zsad.parts import LabelledMemory
 from zsad.plugin.imports import resource_path
 from zsad.recipe.resolved import ResolvedRecipe
@@ -27,7 +29,7 @@ _UNNAMED = {"resize_order": "horizontal-first"}
 """What weights were learned with whose card is older than the field."""
 
 _CHOOSE = "add --set profile=official for an authors' checkpoint, or override the profile by field"
-_ONLY_SO = "train again, because this version resizes images in no other order"
+_ONLY_SO = "train again, because this version resizes images in no other way"
 
 
 def save_weights(path: Path, tensors: Mapping[str, Tensor], card: WeightsCard) -> None:
@@ -153,10 +155,16 @@ def _check_profile(card: WeightsCard, recipe: ResolvedRecipe, path: Path) -> Non
             )
     for name, (learned, now) in pairs.items():
         if learned != now and not (name == "text activation" and learned is None):
-            mend = _ONLY_SO if name == "resize_order" else _CHOOSE
             raise InputError(
-                f"{path} was learned with {name.replace('_', ' ')} '{learned}', this run uses '{now}'; {mend}"
+                f"{path} was learned with {name.replace('_', ' ')} '{learned}', this run uses '{now}'; "
+                f"{_mend(name, learned)}"
             )
+
+
+def _mend(name: str, learned: str | None) -> str:
+    if name == "image_resize" and learned in get_args(ImageResize):
+        return f"use --set profile.image_resize={learned}"
+    return _ONLY_SO if name in ("image_resize", "resize_order") else _CHOOSE
 
 
 def _adapter_words(name: str, adapter: str | None) -> str:

@@ -47,6 +47,18 @@ def table(*rows: tuple[float, ...]) -> torch.Tensor:
     return torch.tensor(rows)
 
 
+def test_boxes_and_cells_of_images_that_are_no_squares() -> None:
+    found = Detections(torch.tensor([[0.5, 0.5, 0.5, 0.5]]), torch.tensor([0.9]), ("damage",))
+    rows = BoxRules(DetectorOptions()).table(found, ("damage",), (40, 80))
+    assert rows[0, :4].tolist() == [20, 10, 60, 30]
+    assert torch.equal(inside(rows, (40, 80), "clipped"), inside(rows, (40, 80), "wrapped"))
+    assert inside(rows, (40, 80), "clipped").nonzero().aminmax(dim=0).max.tolist() == [29, 59]
+    # Wide: in the last third across, in the first third down.
+    for cells in ("integer", "thirds"):
+        assert cell((70, 5), (40, 80), cells) == 2 and cell((5, 35), (40, 80), cells) == 6
+        assert cell((5, 70), (80, 40), cells) == 6
+
+
 def test_the_best_box() -> None:
     boxes = table((0, 0, 2, 2, 0.7799, 1), (4, 4, 8, 8, 0.7701, 1), (0, 0, 0, 0, 0.9, 0))
     assert centre(boxes, "cut") == (6.0, 6.0)
