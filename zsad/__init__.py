@@ -52,7 +52,7 @@ def load(
         adapter: Folder of an adapter (LoRA) that was learned on the backbone.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
-        image_size: Side of the square input in pixels, or None for the method's own.
+        image_size: Side of the square input, or its short side, in pixels, or None for the method's own.
         overrides: ``part.option=value`` and ``part=name``, as ``--set`` takes them.
         seed: Seed of everything random in the parts.
         untrained: Accept learnable parts without weights, freshly initialised.
@@ -208,7 +208,7 @@ def evaluate(
         normal_prompts: Sentences for the normal state in the place of the methods' own; ``{}`` stands for the
             object.
         abnormal_prompts: Sentences for the abnormal state.
-        image_size: Side of the square input in pixels, or None for the methods' own.
+        image_size: Side of the square input, or its short side, in pixels, or None for the methods' own.
         batch_size: Images per pass.
         device: As for :func:`load`.
         dtype: As for :func:`load`.
@@ -306,7 +306,7 @@ def train(
         generator: Name of a generator of anomalies, or None.
         copies: Examples that it makes of each normal image.
         adapter: ``lora`` to learn low-rank layers in the towers too.
-        image_size: Side of the square input in pixels, or None for the method's own.
+        image_size: Side of the square input, or its short side, in pixels, or None for the method's own.
         device: As for :func:`load`.
         dtype: Of the frozen towers.
         precision: Of the parts that learn.

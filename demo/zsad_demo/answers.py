@@ -20,7 +20,7 @@ class Question:
 
     Attributes:
         model: What was chosen.
-        image_size: Side of the square input in pixels.
+        image_size: Side of the square input, or its short side, in pixels.
         words: Sentences in the place of the method's own.
     """
 

@@ -29,7 +29,7 @@ class Model:
         backbone: Name of the backbone.
         method: Name of the method.
         weights: File with the learned parts, or None for those that come with the plugin.
-        image_size: Side of the square input in pixels, unless the visitor asks for another.
+        image_size: Side of the square input, or its short side, in pixels, unless a visitor asks for another.
         takes_words: Whether the prompts can be the visitor's own.
         needs_several: Whether an image is judged by the others sent with it.
     """

@@ -65,7 +65,7 @@ class Provenance(Record):
         fidelity: What the method's numbers agree with.
         backbone: The frozen towers.
         weights: The learned parameters.
-        image_size: Side of the square input in pixels.
+        image_size: Side of the square input, or its short side, in pixels.
         dtype: Precision of the towers.
     """
 

@@ -26,7 +26,7 @@ class Conditions:
         backbone: Name of the backbone, or None for the one that its plugin marks as the default.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``; of the frozen towers.
-        image_size: Side of the square input in pixels, or None for the method's own.
+        image_size: Side of the square input, or its short side, in pixels, or None for the method's own.
         overrides: What ``--set`` says.
         seed: Seed of everything random.
 

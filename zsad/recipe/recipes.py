@@ -68,7 +68,7 @@ class Official(_Frozen):
 
     Attributes:
         architectures: Patterns of the open_clip architectures it was published on.
-        image_size: Side of the square input there.
+        image_size: Side of the square input there, or its short side.
         vision: Vision numerics there.
         text: Text numerics there.
     """
@@ -163,7 +163,7 @@ class Recipe(_Frozen):
         code: Reference implementation, or None.
         official: Numerics it was published with, or None.
         profile: Choice of numerics.
-        image_size: Side of the square input, or None for the official or native one.
+        image_size: Side of the square input, or its short side; None for the official or native one.
         readout: What is read from the pass.
         parts: The swappable pieces.
         display: Range of the map in pictures.

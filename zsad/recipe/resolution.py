@@ -82,7 +82,7 @@ def resolve_recipe(
         recipe: The recipe.
         facts: What has to be known of the backbone.
         composed: Whether it is no longer the method as published.
-        image_size: Side of the square input in pixels, or None for the recipe's.
+        image_size: Side of the square input, or its short side, in pixels, or None for the recipe's.
 
     Raises:
         InputError: Unknown part or option; a requirement that nothing meets.

@@ -101,7 +101,7 @@ class ResolvedRecipe:
         profile: Vision numerics.
         text_profile: Text numerics, or None without a text tower.
         blocks: Tapped blocks, counted from 1.
-        image_size: Side of the square input.
+        image_size: Side of the square input, or its short side.
     """
 
     method: str
