@@ -23,6 +23,7 @@ from zsad.detect.scope import extended
 from zsad.detect.tiles import Tiling
 from zsad.errors import InputError
 from zsad.files import write_png
+from zsad.inputs import cut_of, resized_size
 from zsad.values import Sample
 
 SHORT = "profile.image_resize=short-side"
@@ -96,6 +97,17 @@ def test_maps_are_extended_by_their_edge(h: int, w: int, bottom: int, right: int
     for row in range(h + bottom):
         for column in range(w + right):
             assert torch.equal(whole[:, row, column], maps[:, min(row, h - 1), min(column, w - 1)])
+
+
+@given(st.integers(1, 3000), st.integers(1, 3000), st.integers(1, 4), st.integers(1, 16))
+def test_what_was_cut_is_what_a_map_is_extended_by(height: int, width: int, patches: int, patch: int) -> None:
+    if max(height, width) > 50 * min(height, width):
+        height = width
+    whole = resized_size(height, width, patches * patch, "short-side")
+    cut = cut_of(whole, patch, "short-side")
+    seen = torch.zeros(1, whole[0] - cut[0], whole[1] - cut[1])
+    assert seen.shape[1] % patch == seen.shape[2] % patch == 0 and seen.numel()
+    assert extended(seen, cut).shape == (1, *whole)
 
 
 def test_methods_share_a_pass(load: Callable[..., Detector]) -> None:
