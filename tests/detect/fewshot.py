@@ -62,8 +62,8 @@ class Count:
     def __init__(self, options, context): ...
     def answer(self, features, conditioning):
         score = len(conditioning.required_memory["value"]) + features.image_feature[:, 0] / 1000
-        size = features.image_size
-        return Scores(map=score[:, None, None].expand(-1, size, size)).with_image_score(score, "count")
+        size = features.input_size
+        return Scores(map=score[:, None, None].expand(-1, *size)).with_image_score(score, "count")
     def __call__(self, features, conditioning):
         return self.answer(features, conditioning)
 

@@ -115,6 +115,24 @@ def test_views_of_a_reference_take_the_same_pass(acme: None, tiny_backbone: Clip
     assert found.shots == 2
 
 
+def test_references_of_any_shape_keep_their_aspect_where_the_rule_is_so(
+    acme: None, tiny_backbone: ClipBackbone
+) -> None:
+    rule = "profile.image_resize=short-side"
+    tall = np.random.default_rng(9).integers(0, 256, (90, 40, 3), dtype=np.uint8)
+    detector = load("nearest-neighbour", tiny_backbone, rule)
+    found = detector.remember([picture(0), tall, picture(1)])
+    assert same(found, detector.remember([tall, picture(1), picture(0)], batch_size=1))
+    assert detector.predict([picture(0)]).score.item() == pytest.approx(0, abs=1e-5)
+
+    detector = load("acme-both", tiny_backbone, rule)
+    mask = np.zeros((90, 40), bool)
+    mask[:45] = True  # of 144 rows of which the tower sees so many whole patches
+    found = detector.remember([picture(0)], abnormal=[tall], masks=[mask])
+    seen = 144 - 144 % detector.tower.patch_size
+    assert found.buffers["value"].tolist() == pytest.approx([0, 72 / seen], abs=1e-3)
+
+
 def test_abnormal_references_come_with_masks_at_the_image_size(
     acme: None, tiny_backbone: ClipBackbone
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import groupby, islice
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -17,6 +17,7 @@ from zsad.data.contents import contents
 from zsad.data.images import read_image
 from zsad.data.masks import read_mask, resize_mask
 from zsad.data.nouns import noun_of
+from zsad.data.preprocess import size_of
 from zsad.detect.memories import ReferenceFacts, Remembered
 from zsad.detect.passes import Reader, encode_together, group_by_pass
 from zsad.detect.references import ReferenceFile, ReferenceFiles, check_kinds
@@ -205,7 +206,7 @@ def _memories(
     kept: dict[int, list[Any]] = {id(detector): [] for detector in detectors}
     for samples, masks in _batches(detectors[0], ordered, batch_size):
         for detector, features in zip(detectors, encode_together(detectors, samples), strict=True):
-            scaled = None if masks is None else _scaled(masks, detector)
+            scaled = None if masks is None else _scaled(masks, features).to(detector.reading.tower.device)
             kept[id(detector)].append(_store(detector).remember(detector.adapt(features), scaled))
     return {id(detector): _fitted(detector, kept[id(detector)]) for detector in detectors}
 
@@ -213,13 +214,19 @@ def _memories(
 def _batches(
     detector: Rememberer, ordered: Sequence[Reference], batch_size: int
 ) -> Iterator[tuple[list[Sample], list[Mask] | None]]:
-    """Yield batches of views of normal references, then those of abnormal ones with their masks."""
+    """Yield batches of views of normal references, then those of abnormal ones with their masks.
+
+    The images of a batch have one size, and their order is kept.
+    """
+    form = detector.reading.form
     views = (view for one in ordered if one.mask is None for view in _views(detector, one.sample))
-    for batch in _chunks(views, batch_size):
-        yield batch, None
+    for _, alike in groupby(views, key=lambda view: size_of(view, form)):
+        for batch in _chunks(alike, batch_size):
+            yield batch, None
     pairs = ((one.sample, one.mask) for one in ordered if one.mask is not None)
-    for marked in _chunks(pairs, batch_size):
-        yield [sample for sample, _ in marked], [mask for _, mask in marked]
+    for _, matching in groupby(pairs, key=lambda pair: size_of(pair[0], form)):
+        for marked in _chunks(matching, batch_size):
+            yield [sample for sample, _ in marked], [mask for _, mask in marked]
 
 
 def _chunks(entries: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -236,11 +243,11 @@ def _views(detector: Rememberer, sample: Sample) -> Iterator[Sample]:
         yield replace(sample, image=np.ascontiguousarray(view), tensors={})
 
 
-def _scaled(masks: Sequence[Mask], detector: Rememberer) -> torch.Tensor:
-    side = detector.recipe.image_size
-    return torch.stack([torch.from_numpy(resize_mask(mask, side)) for mask in masks]).to(
-        detector.reading.tower.device
-    )
+def _scaled(masks: Sequence[Mask], features: Features) -> torch.Tensor:
+    """Return masks [B, H, W] over what the tower saw of their images."""
+    height, width = features.input_size
+    whole = [torch.from_numpy(resize_mask(mask, *features.whole_size)) for mask in masks]
+    return torch.stack(whole)[:, :height, :width]
 
 
 def _fitted(detector: Rememberer, kept: Sequence[Any]) -> Memory:
