@@ -296,8 +296,8 @@ class ReferenceStore(Protocol[Kept]):
 
         Args:
             features: Behind the feature adapter.
-            masks: [B, H, W] bool at the features' input size for abnormal references, None for normal
-                ones. Only a store whose spec says ``abnormal_references`` gets masks.
+            masks: [B, H, W] bool at ``features.input_size`` for abnormal references, None for normal ones.
+                Only a store whose spec says ``abnormal_references`` gets masks.
         """
 
     def fit(self, kept: Sequence[Kept]) -> Memory:

@@ -30,7 +30,7 @@ from zsad.values import Features, Sample
 
 Mask = npt.NDArray[np.bool_]
 
-T = TypeVar("T")
+M = TypeVar("M", Mask, None)
 
 
 @dataclass(frozen=True)
@@ -206,7 +206,7 @@ def _memories(
     kept: dict[int, list[Any]] = {id(detector): [] for detector in detectors}
     for samples, masks in _batches(detectors[0], ordered, batch_size):
         for detector, features in zip(detectors, encode_together(detectors, samples), strict=True):
-            scaled = None if masks is None else _scaled(masks, features).to(detector.reading.tower.device)
+            scaled = None if masks is None else _scaled(masks, features)
             kept[id(detector)].append(_store(detector).remember(detector.adapt(features), scaled))
     return {id(detector): _fitted(detector, kept[id(detector)]) for detector in detectors}
 
@@ -214,25 +214,28 @@ def _memories(
 def _batches(
     detector: Rememberer, ordered: Sequence[Reference], batch_size: int
 ) -> Iterator[tuple[list[Sample], list[Mask] | None]]:
-    """Yield batches of views of normal references, then those of abnormal ones with their masks.
-
-    The images of a batch have one size, and their order is kept.
-    """
-    form = detector.reading.form
+    """Yield batches of views of normal references, then those of abnormal ones with their masks."""
     views = (view for one in ordered if one.mask is None for view in _views(detector, one.sample))
-    for _, alike in groupby(views, key=lambda view: size_of(view, form)):
-        for batch in _chunks(alike, batch_size):
-            yield batch, None
+    for batch in _chunks(((view, None) for view in views), batch_size, detector):
+        yield [sample for sample, _ in batch], None
     pairs = ((one.sample, one.mask) for one in ordered if one.mask is not None)
-    for _, matching in groupby(pairs, key=lambda pair: size_of(pair[0], form)):
-        for marked in _chunks(matching, batch_size):
-            yield [sample for sample, _ in marked], [mask for _, mask in marked]
+    for marked in _chunks(pairs, batch_size, detector):
+        yield [sample for sample, _ in marked], [mask for _, mask in marked]
 
 
-def _chunks(entries: Iterable[T], size: int) -> Iterator[list[T]]:
-    waiting = iter(entries)
-    while chunk := list(islice(waiting, size)):
-        yield chunk
+def _chunks(
+    entries: Iterable[tuple[Sample, M]], size: int, detector: Rememberer
+) -> Iterator[list[tuple[Sample, M]]]:
+    """Yield batches of images that are resized alike, in their order.
+
+    Raises:
+        InputError: There is no memory for an image of that size.
+    """
+    reading = detector.reading
+    for resized, alike in groupby(entries, lambda entry: size_of(entry[0], reading.form)):
+        reading.check_size(*resized)
+        while chunk := list(islice(alike, size)):
+            yield chunk
 
 
 def _views(detector: Rememberer, sample: Sample) -> Iterator[Sample]:
@@ -244,10 +247,10 @@ def _views(detector: Rememberer, sample: Sample) -> Iterator[Sample]:
 
 
 def _scaled(masks: Sequence[Mask], features: Features) -> torch.Tensor:
-    """Return masks [B, H, W] over what the tower saw of their images."""
-    height, width = features.input_size
-    whole = [torch.from_numpy(resize_mask(mask, *features.whole_size)) for mask in masks]
-    return torch.stack(whole)[:, :height, :width]
+    """Return masks over what the tower saw: [B, H, W] bool."""
+    (whole, wide), (height, width) = features.whole_size, features.input_size
+    resized = [torch.from_numpy(resize_mask(mask, whole, wide)[:height, :width]) for mask in masks]
+    return torch.stack(resized).to(features.image_feature.device)
 
 
 def _fitted(detector: Rememberer, kept: Sequence[Any]) -> Memory:
