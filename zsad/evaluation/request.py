@@ -170,9 +170,9 @@ class EvaluationRequest(Conditions):
             "nouns": dict(self.nouns),
             "normal_prompts": list(self.normal_prompts),
             "abnormal_prompts": list(self.abnormal_prompts),
-            "reference": _text(folders and folders.normal),
-            "reference_abnormal": _text(folders and folders.abnormal),
-            "reference_masks": _text(folders and folders.masks),
+            "reference": None if folders is None else str(folders.normal),
+            "reference_abnormal": None if folders is None else _text(folders.abnormal),
+            "reference_masks": None if folders is None else _text(folders.masks),
             "shots": folders.shots if folders else self.shots,
             "memory": _text(self.memory),
         }
