@@ -117,7 +117,7 @@ def test_images_may_keep_their_aspect(method: str, mini: ClipBackbone, samples: 
         with pytest.raises(InputError, match=rf"'{SQUARES[method]}'.*'square_input'.*image_resize=squash"):
             load_detector(method, overrides=overrides, **options)
         return
-    detector = load_detector(method, overrides=overrides, **options)
+    detector = with_references(load_detector(method, overrides=overrides, **options))
     wide = [dataclasses.replace(sample, image=sample.image[:140, :190].copy()) for sample in samples[::2]]
     upright = [dataclasses.replace(sample, image=sample.image.transpose(1, 0, 2).copy()) for sample in wide]
     for images, shape in ((wide, (160, 217)), (upright, (217, 160))):

@@ -197,26 +197,6 @@ def test_a_part_that_is_no_store_is_named(acme: None, tiny_backbone: ClipBackbon
         load("acme-empty", tiny_backbone)
 
 
-def test_references_of_several_shapes_that_keep_their_aspect(acme: None, tiny_backbone: ClipBackbone) -> None:
-    keep = "profile.image_resize=short-side"
-    wide, tall = picture(0), np.ascontiguousarray(picture(1).swapaxes(0, 1))
-    detector = load("nearest-neighbour", tiny_backbone, keep)
-    images = [wide, tall, picture(2), np.ascontiguousarray(picture(3).swapaxes(0, 1))]
-    before, after = (detector.remember(images, batch_size=size) for size in (1, 3))
-    assert same(before, after)
-    assert float(detector.predict([wide]).score) < 1e-5 and float(detector.predict([tall]).score) < 1e-5
-    assert len(before.buffers["tokens.4"]) == 4 * detector.encode([wide]).grid.count
-
-    both = load("acme-both", tiny_backbone, keep)
-    mask = np.zeros((40, 50), bool)
-    mask[:, :25] = True
-    found = both.remember([tall], abnormal=[wide, tall], masks=[mask, mask.T])
-    seen = both.encode([wide]).input_size
-    assert seen[1] > seen[0]
-    share = 64 * 50 / 40 / 2 / seen[1]  # of the columns that the tower sees
-    assert sorted(found.buffers["value"].tolist()) == pytest.approx([0, share, share], abs=0.02)
-
-
 def test_tiles_of_references_are_references(nearest: Detector) -> None:
     mask = np.zeros((40, 50), bool)
     mask[0, 0] = True
