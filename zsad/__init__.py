@@ -1,7 +1,8 @@
 """Vision-language zero-shot anomaly detection: methods as recipes of swappable parts.
 
-What the commands do: :func:`load` for ``zsad predict``, :func:`remember`, :func:`evaluate`, :func:`train`.
-Torch is imported when one of them is called and not with the package, so that ``import zsad`` stays fast.
+What the commands do: :func:`load` for ``zsad predict``, :func:`remember`, :func:`calibrate`,
+:func:`evaluate`, :func:`train`. Torch is imported when one of them is called and not with the package, so that
+``import zsad`` stays fast.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from zsad.backbones.clip import ClipBackbone
+    from zsad.detect.calibration import Calibration
     from zsad.detect.detector import Detector
     from zsad.detect.remember_run import Memorised
     from zsad.evaluation.evaluate import Evaluated
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from zsad.training.trainer import Epoch
     from zsad.weights.loading import WeightsSource
 
-__all__ = ["__version__", "evaluate", "load", "remember", "train"]
+__all__ = ["__version__", "calibrate", "evaluate", "load", "remember", "train"]
 __version__ = "0.1.0"
 
 
@@ -158,6 +160,97 @@ def remember(
         batch_size=batch_size,
     )
     return remember_into(request)
+
+
+def calibrate(
+    method: str,
+    normals: str | Path | Sequence[str | Path],
+    file: str | Path | None = None,
+    *,
+    rule: Literal["conformal", "quantile", "mean-3std", "fixed"] = "conformal",
+    false_alarm: float | None = None,
+    threshold: float | None = None,
+    pixel_threshold: float | None = None,
+    class_name: str = "object",
+    tile: int | None = None,
+    overlap: float = 0.25,
+    batch_size: int = 8,
+    backbone: str | None = None,
+    weights: WeightsSource | None = None,
+    adapter: str | Path | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    image_size: int | None = None,
+    overrides: Sequence[str] = (),
+    seed: int = 0,
+    untrained: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Calibration:
+    """Compute thresholds of scores and maps from images of good parts, as ``zsad calibrate`` does.
+
+    Args:
+        method: As for :func:`load`.
+        normals: Images of good parts, or folders of them.
+        file: Where the calibration goes, or None.
+        rule: How thresholds come of what good parts score; ``conformal`` alone promises something.
+        false_alarm: The rate of false alarms, by default 0.05; of ``conformal`` and ``quantile``.
+        threshold: The image threshold of ``fixed``.
+        pixel_threshold: The pixel threshold of ``fixed``.
+        class_name: What prompts call the object.
+        tile: Side of square tiles in pixels that images are cut into, or None.
+        overlap: Least share of a tile's side that neighbours have in common.
+        batch_size: Images per pass.
+        backbone: As for :func:`load`; its name.
+        weights: As for :func:`load`.
+        adapter: As for :func:`load`.
+        device: As for :func:`load`.
+        dtype: As for :func:`load`.
+        image_size: As for :func:`load`.
+        overrides: As for :func:`load`.
+        seed: As for :func:`load`.
+        untrained: As for :func:`load`.
+        progress: Is called with the images done and their total.
+
+    Returns:
+        The calibration; its ``image.level.verdict(score)`` is a verdict, and ``check`` refuses scores of
+        anything else than what was calibrated.
+
+    Raises:
+        InputError: If anything does not exist or does not fit, or there are too few good parts.
+        ZsadError: If the method gives no number, or the file cannot be written.
+    """
+    from zsad.detect.calibrating import Reports, calibrate
+    from zsad.detect.calibration import check_place, write_calibration
+    from zsad.detect.calibration_request import CalibrationRequest
+    from zsad.detect.tiles import Tiling
+    from zsad.recipe.settings import Settings
+
+    request = CalibrationRequest(
+        method=method,
+        normals=(Path(normals),) if isinstance(normals, str | Path) else tuple(map(Path, normals)),
+        rule=rule,
+        false_alarm=false_alarm,
+        threshold=threshold,
+        pixel_threshold=pixel_threshold,
+        class_name=class_name,
+        tiling=None if tile is None else Tiling(tile, overlap),
+        batch_size=batch_size,
+        backbone=backbone,
+        weights=weights,
+        adapter=None if adapter is None else Path(adapter),
+        device=device,
+        dtype=dtype,
+        image_size=image_size,
+        overrides=Settings.parse(overrides),
+        seed=seed,
+        untrained=untrained,
+    )
+    if file is not None:
+        check_place(Path(file))
+    calibration = calibrate(request, reports=Reports() if progress is None else Reports(measured=progress))
+    if file is not None:
+        write_calibration(calibration, Path(file))
+    return calibration
 
 
 def evaluate(

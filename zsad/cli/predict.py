@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,7 +23,7 @@ from zsad.cli.common import (
     WeightsOption,
     weights_source,
 )
-from zsad.cli.output import JsonOption, print_json, print_message, print_table, progress, told_apart
+from zsad.cli.output import JsonOption, print_json, print_message, print_table, progress
 from zsad.cli.paths import path, sentences
 from zsad.cli.references import (
     AbnormalReferenceOption,
@@ -34,6 +33,7 @@ from zsad.cli.references import (
     ShotsOption,
     say_references,
 )
+from zsad.cli.verdicts import answer_columns, thresholds
 from zsad.errors import InputError
 from zsad.recipe.settings import Settings
 
@@ -59,7 +59,14 @@ def predict(
     normal_prompt: NormalPromptOption = None,
     abnormal_prompt: AbnormalPromptOption = None,
     threshold: Annotated[
-        float | None, typer.Option("--threshold", help="Score from which an image counts as anomalous.")
+        str | None,
+        typer.Option(
+            "--threshold",
+            metavar="VALUE|FILE",
+            help="Score from which an image counts as anomalous, or what 'zsad calibrate' wrote: thresholds "
+            "of score and map, with confidences.",
+            show_default=False,
+        ),
     ] = None,
     save_maps: Annotated[
         bool, typer.Option("--save-maps", help="Write each map as float32 .npy at native size.")
@@ -73,7 +80,13 @@ def predict(
         ),
     ] = None,
     save_masks: Annotated[
-        bool, typer.Option("--save-masks", help="Write the pixels from --pixel-threshold on as a PNG.")
+        bool, typer.Option("--save-masks", help="Write the pixels from the pixel threshold on as a PNG.")
+    ] = False,
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain", help="Put verdict and regions of each image into a sentence, also under its picture."
+        ),
     ] = False,
     save_overlays: Annotated[
         bool, typer.Option("--overlay/--no-overlay", help="Write a picture with the map on it.")
@@ -128,13 +141,14 @@ def predict(
     from zsad.plugin.host import get_host
     from zsad.recipe.prompts import with_sentences
 
-    if threshold is not None and not math.isfinite(threshold):
-        raise InputError(f"--threshold {threshold} is no score; give a number, for example 0.5")
-    if save_masks and pixel_threshold is None:
-        raise InputError("--save-masks needs --pixel-threshold: a mask is where the map reaches a value")
-    wanted = WantedFiles(
-        overlays=save_overlays, maps=save_maps, pixel_threshold=pixel_threshold, masks=save_masks
-    )
+    calibration, level, pixel = thresholds(threshold, pixel_threshold)
+    for option, given in (("--save-masks", save_masks), ("--explain", explain)):
+        if given and pixel is None:
+            raise InputError(
+                f"{option} needs a threshold of the map, which says where it is conspicuous: give "
+                "--threshold CALIBRATION.json or --pixel-threshold VALUE"
+            )
+    wanted = WantedFiles(overlays=save_overlays, maps=save_maps, pixel=pixel, masks=save_masks)
     if overlap is not None and tile is None:
         raise InputError("--overlap says how tiles overlap; give --tile N too")
     tiling = None if tile is None else Tiling(tile, 0.25 if overlap is None else overlap)
@@ -205,7 +219,7 @@ def predict(
             out,
             detector,
             found.images,
-            PredictionRun(noun, threshold, batch_size, wanted, tiling, remembered),
+            PredictionRun(noun, level, batch_size, wanted, tiling, remembered, explain, calibration),
             resume=resume,
             say=print_message,
             watch=lambda answers, count: progress(answers, count, "images"),
@@ -214,12 +228,10 @@ def predict(
     if as_json:
         print_json(report)
     elif done:
-        shown = told_apart([row["score"] for row in done])
-        print_table(
-            [{**row, "score": score} for row, score in zip(done, shown, strict=True)],
-            ("path", "score", "decision", "overlay") if save_overlays else ("path", "score", "decision"),
-            optional=("overlay",),
-        )
+        columns, rows = answer_columns(done)
+        print_table(rows, columns, optional=("overlay",))
+        for row in done if explain else ():
+            print(f"{row['path']}: {row['explanation']}")
     if not done and len(failed) == 1:
         raise InputError(failed[0]["error"])
     if not done:

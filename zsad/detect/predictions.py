@@ -17,6 +17,7 @@ from zsad.data.contents import content
 from zsad.data.images import read_image
 from zsad.data.preprocess import equal_sizes
 from zsad.detect.detector import Detector
+from zsad.detect.explanations import Explanation
 from zsad.detect.scope import Scope
 from zsad.detect.tiles import Mosaic, Tiling
 from zsad.errors import InputError, ZsadError
@@ -37,6 +38,7 @@ class ImageResult:
         score: Image score; higher is more anomalous.
         anomaly_map: [H, W] float32 at native size.
         pixels: [H, W, 3] uint8, or None where they would have had to wait for the end of the run.
+        explanation: What there is to say of it, where that was asked for.
     """
 
     path: Path
@@ -44,6 +46,7 @@ class ImageResult:
     score: float
     anomaly_map: np.ndarray
     pixels: npt.NDArray[np.uint8] | None
+    explanation: Explanation | None = None
 
     def image(self) -> npt.NDArray[np.uint8]:
         """Return the image, [H, W, 3] uint8, read again where it was let go.

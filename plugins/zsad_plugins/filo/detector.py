@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 
 from zsad.backbones.hub import hub_errors
+from zsad.data.phrases import read_phrases
 from zsad.errors import InputError
 from zsad.inputs import resized_size
 from zsad.parts import BuildContext
 from zsad.values import Sample
 from zsad_plugins.filo.boxes import BoxRules, Detections, padded
 from zsad_plugins.filo.options import DetectorOptions
-from zsad_plugins.filo.words import read_phrases, read_states
+from zsad_plugins.filo.words import read_states
 
 WITHOUT = "or run the method 'filo', which needs no detector"
 
