@@ -1,8 +1,8 @@
 """Vision-language zero-shot anomaly detection: methods as recipes of swappable parts.
 
 What the commands do: :func:`load` for ``zsad predict``, :func:`remember`, :func:`calibrate`,
-:func:`evaluate`, :func:`train`. Torch is imported when one of them is called and not with the package, so that
-``import zsad`` stays fast.
+:func:`evaluate`, :func:`train`. Torch is imported when one of them is called and not with the package, so
+that ``import zsad`` stays fast.
 """
 
 from __future__ import annotations

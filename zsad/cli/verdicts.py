@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -50,10 +51,9 @@ def thresholds(
 def _level(option: str, value: float) -> Level:
     from zsad.detect.verdicts import Level
 
-    try:
-        return Level(value)
-    except InputError as error:
-        raise InputError(f"{option}: {error}") from error
+    if not math.isfinite(value):
+        raise InputError(f"{option} {value} is no number; give one, for example 0.5")
+    return Level(value)
 
 
 def answer_columns(answers: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[dict[str, Any]]]:

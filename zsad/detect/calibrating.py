@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -69,18 +69,11 @@ def calibrate(
     if request.rule == "conformal":
         check_promise(detector.recipe, request.batch_size)
     reports.ready(detector)
-    noun = noun_of(request.class_name)
-    scores, peaks = [], []
-    for result in predict_files(detector, list(held), noun, request.batch_size, tiling=request.tiling):
-        if isinstance(result, FailedImage):
-            raise InputError(f"{result.error}; repair it, or take it out of --normals")
-        if result.content != held[result.path]:
-            raise InputError(f"'{result.path}' has changed while it was measured; calibrate again")
-        scores.append(result.score)
-        peaks.append(float(result.anomaly_map.max()))
-        reports.measured(len(scores), len(held))
+    scores, peaks = _measured(detector, held, request, reports)
     image = _threshold(request, scores, request.threshold, "image score", "are called anomalous")
     pixel = _threshold(request, peaks, request.pixel_threshold, "map maximum", "show a region")
+    if detector.recipe.transductive or detector.recipe.two_phase:
+        image, pixel = (_qualified(side) for side in (image, pixel))
     known = about(detector)
     return Calibration(
         rule=request.rule,
@@ -89,15 +82,26 @@ def calibrate(
         pixel=pixel,
         good_parts=tuple(held.values()),
         detector=Provenance.model_validate(known.model_dump(include=set(Provenance.model_fields))),
-        class_name=noun,
-        batch_size=request.batch_size if depends_on_batch(detector.recipe) else None,
+        class_name=noun_of(request.class_name),
+        batch_size=request.batch_size if detector.recipe.batch_dependent else None,
         tiling=request.tiling and TilingInfo(**asdict(request.tiling)),
     )
 
 
-def depends_on_batch(recipe: ResolvedRecipe) -> bool:
-    """Whether the score of an image depends on the others of its batch or of the run."""
-    return recipe.batch_dependent or recipe.two_phase or recipe.transductive
+def _measured(
+    detector: Detector, held: Mapping[Path, str], request: CalibrationRequest, reports: Reports
+) -> tuple[list[float], list[float]]:
+    """Return the image scores of good parts, and the maxima of their maps at native size."""
+    noun, scores, peaks = noun_of(request.class_name), [], []
+    for result in predict_files(detector, list(held), noun, request.batch_size, tiling=request.tiling):
+        if isinstance(result, FailedImage):
+            raise InputError(f"{result.error}; repair it, or take it out of --normals")
+        if result.content != held[result.path]:
+            raise InputError(f"'{result.path}' has changed while it was measured; calibrate again")
+        scores.append(result.score)
+        peaks.append(float(result.anomaly_map.max()))
+        reports.measured(len(scores), len(held))
+    return scores, peaks
 
 
 def check_promise(recipe: ResolvedRecipe, batch_size: int) -> None:
@@ -134,6 +138,11 @@ def _threshold(
         promise=promise(request.rule, values, level, rate, event),
         values=tuple(values),
     )
+
+
+def _qualified(side: Threshold) -> Threshold:
+    said = f"{side.promise}; scores of this method depend on the set that they are computed in"
+    return side.model_copy(update={"promise": said})
 
 
 def _different(paths: Sequence[Path], say: Callable[[str], object]) -> dict[Path, str]:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, ValidationError
 
@@ -48,6 +48,14 @@ class TilingInfo(Record):
 
     side: int
     overlap: Finite
+
+
+class _Bound(NamedTuple):
+    """Something that scores depend on: what it is, what has to be the same, and how that is said."""
+
+    what: str
+    key: object
+    said: str
 
 
 class Calibration(Record):
@@ -120,35 +128,28 @@ class Calibration(Record):
                 "memory": memory,
             }
         )
-        for (what, calibrated), (_, used) in zip(self._bound(), other._bound(), strict=True):
-            if calibrated != used:
+        for calibrated, used in zip(self._bound(), other._bound(), strict=True):
+            if calibrated.key != used.key:
                 raise InputError(
-                    f"--threshold: the calibration holds for {what} {_said(calibrated)}, not for "
-                    f"{_said(used)}; run zsad calibrate with the same options as this command"
+                    f"--threshold: the calibration holds for {calibrated.what} {calibrated.said}, not for "
+                    f"{used.said}; run zsad calibrate with the same options as this command"
                 )
 
-    def _bound(self) -> Iterator[tuple[str, Any]]:
+    def _bound(self) -> Iterator[_Bound]:
         """Yield everything that scores depend on, the most telling first."""
-        detector = self.detector
-        yield "method", detector.method
-        yield "the object", self.class_name
-        yield "backbone", (detector.backbone.name, detector.backbone.sha256[:16])
-        yield "the image size", detector.image_size
-        yield "dtype", detector.dtype
-        yield "recipe", detector.recipe_hash
-        yield "weights", detector.weights.sha256[:16]
-        yield "the memory", self.memory
-        yield "tiles", self.tiling and f"{self.tiling.side} px overlapping by {self.tiling.overlap:g}"
-        yield "batches of", self.batch_size
-
-
-def _said(value: object) -> str:
-    if value is None:
-        return "none"
-    if isinstance(value, tuple):
-        name, digest = value
-        return f"'{name}' ({digest})"
-    return f"'{value}'" if isinstance(value, str) else str(value)
+        known, tiling = self.detector, self.tiling
+        backbone = f"'{known.backbone.name}' ({known.backbone.sha256[:16]})"
+        tiles = "none" if tiling is None else f"{tiling.side} px overlapping by {tiling.overlap:g}"
+        yield _Bound("method", known.method, f"'{known.method}'")
+        yield _Bound("the object", self.class_name, f"'{self.class_name}'")
+        yield _Bound("backbone", known.backbone.sha256, backbone)
+        yield _Bound("image size", known.image_size, str(known.image_size))
+        yield _Bound("dtype", known.dtype, known.dtype)
+        yield _Bound("recipe", known.recipe_hash, known.recipe_hash)
+        yield _Bound("weights", known.weights.sha256, known.weights.sha256[:16])
+        yield _Bound("memory", self.memory, self.memory or "none")
+        yield _Bound("tiles", tiling, tiles)
+        yield _Bound("batches of", self.batch_size, str(self.batch_size))
 
 
 def read_calibration(path: Path) -> Calibration:

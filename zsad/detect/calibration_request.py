@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+from zsad.data.nouns import noun_of
 from zsad.detect.request import DetectorRequest
 from zsad.detect.threshold_rules import DEFAULT_RATE, RATED, RULES, Rule, exact
 from zsad.detect.tiles import Tiling
@@ -58,7 +59,7 @@ class CalibrationRequest(DetectorRequest):
                 )
             if value is not None and not math.isfinite(value):
                 raise InputError(f"{option} {value} is no number; give one, for example 0.5")
-        if not self.class_name.strip():
+        if not noun_of(self.class_name):
             raise InputError("--class-name is empty; name the object, or leave the option out")
         if self.batch_size < 1:
             raise InputError(f"--batch-size {self.batch_size}: give 1 or more")

@@ -62,13 +62,20 @@ class PredictionRun:
             "class_name": self.class_name,
             "seed": seed,
             "batch_size": self.batch_size,
-            "threshold": self.level and asdict(self.level),
+            **_flat("threshold", self.level),
+            **_flat("pixel_threshold", self.files.pixel),
             "tiling": self.tiling and asdict(self.tiling),
             "references": self.remembered and self.remembered.digest,
             "explain": self.explain,
-            **{f"files.{name}": value for name, value in asdict(self.files).items()},
+            "files.overlays": self.files.overlays,
+            "files.maps": self.files.maps,
+            "files.masks": self.files.masks,
             "images": images_hash(paths),
         }
+
+
+def _flat(name: str, level: Level | None) -> dict[str, float | None]:
+    return {name: level and level.threshold, f"{name}_scale": level and level.scale}
 
 
 def predict_into(
