@@ -234,15 +234,7 @@ def test_what_cannot_be_calibrated_is_one_sentence(zsad, good, photo, tmp_path, 
 
 
 def test_a_method_that_looks_at_a_batch_can_promise_one_by_one(zsad, good, file, tmp_path) -> None:
-    words = (
-        "--method",
-        "crane",
-        "--untrained",
-        "--backbone",
-        TINY,
-        "--set",
-        "attention_refiner.over_batch=true",
-    )
+    words = (*OVER_BATCH.split(), "--backbone", TINY)
     path = tmp_path / "c.json"
     answer = zsad("calibrate", "--normals", good, *words, "--batch-size", 1, "--out", path)
     assert answer.code == 0, answer.err

@@ -46,10 +46,13 @@ class CalibrationRequest(DetectorRequest):
         if self.rule not in RULES:
             known = ", ".join(RULES)
             raise InputError(f"--rule {self.rule}: known are {known}{nearest(self.rule, RULES)}")
+        given = {"--threshold": self.threshold, "--pixel-threshold": self.pixel_threshold}
+        for option, value in {**given, "--false-alarm": self.false_alarm}.items():
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+                raise InputError(f"{option} is a number, not {value!r}")
         if self.false_alarm is not None and self.rule not in RATED:
             raise InputError(f"--false-alarm has no effect on --rule {self.rule}; leave it out")
         self.rate()
-        given = {"--threshold": self.threshold, "--pixel-threshold": self.pixel_threshold}
         for option, value in given.items():
             if self.rule == "fixed" and value is None:
                 raise InputError(f"--rule fixed takes the thresholds as you give them: {option} is missing")

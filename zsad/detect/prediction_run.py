@@ -100,12 +100,15 @@ def predict_into(
         watch: Shows the progress of an iterator of so many answers.
 
     Raises:
-        InputError: The folder holds a run of another request.
+        InputError: The folder holds a run of another request, or the calibration is one of anything else.
         ZsadError: The folder cannot be written to.
     """
     known = about(detector)  # once: it hashes what was learned
     if run.calibration is not None:
         run.calibration.check(known, run.class_name, batch_size=run.batch_size, tiling=run.tiling)
+    words: Explainer | None = None
+    if run.explain and run.files.pixel is not None:
+        words = Explainer(run.level, run.files.pixel, namer(detector.backbone, run.class_name))
     journal = Journal(folder, run.asked(known, detector.seed, paths), resume=resume)
     if detector.scope().waits and len(journal.finished) < len(paths):
         journal.forget()
@@ -124,8 +127,7 @@ def predict_into(
     done = dict(journal.finished)
     failed: list[dict[str, str]] = []
     results = predict_files(detector, paths, run.class_name, run.batch_size, journal.finished, run.tiling)
-    if run.explain and run.files.pixel is not None:
-        words = Explainer(run.level, run.files.pixel, namer(detector.backbone, run.class_name))
+    if words is not None:
         results = words.explained(results)
     files = ResultFiles(OutputNames(folder, paths), detector.recipe.recipe.display, run.files)
     complete = False
