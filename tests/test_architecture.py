@@ -17,7 +17,7 @@ CORE = ROOT / "zsad"
 
 LAYERS = (
     "errors", "files", "claim", "inputs", "values", "prompts", "streams", "parts", "plugin", "recipe",
-    "backbones", "metrics", "data", "weights", "detect", "evaluation", "training", "cli",
+    "backbones", "metrics", "data", "weights", "detect", "detectors", "evaluation", "training", "cli",
 )  # fmt: skip
 """The modules and packages of the core; each may import those before it."""
 

@@ -320,3 +320,47 @@ def test_a_prediction_is_judged_in_python(good, file) -> None:
     assert verdict.decision == "normal" and verdict.confidence is not None and verdict.confidence < 0.5
     assert calibration.image.level == Level(calibration.image.threshold, calibration.image.scale)
     assert Calibration.model_validate_json(file.read_bytes()) == calibration
+
+
+NEAREST = ("--method", "nearest-neighbour", "--backbone", TINY, "--image-size", 64)
+
+
+def test_references_among_the_good_parts_calibrate_nothing(zsad, good, tmp_path) -> None:
+    path, given = tmp_path / "c.json", ("--reference", good, "--shots", 4)
+    words = (*NEAREST, *given, "--rule", "quantile", "--false-alarm", "0.1", "--out", path)
+    answer = zsad("calibrate", "--normals", good, *words)
+    assert answer.code == 0, answer.err
+    assert "4 of 20 good parts are references and calibrate nothing; 16 are left" in answer.err
+    found = read_calibration(path)
+    assert len(found.good_parts) == 16 and found.memory is not None
+    assert min(found.image.values) > 1e-3  # an image that is compared with itself would score 0
+    kept = tmp_path / "kept.safetensors"
+    assert zsad("remember", *NEAREST, "--reference", good, "--shots", 4, "--out", kept).code == 0
+    again = library.calibrate("nearest-neighbour", good, backbone=TINY, image_size=64, rule="quantile",
+                              false_alarm=0.1, memory=kept)  # fmt: skip
+    assert again.good_parts == found.good_parts and again.memory == found.memory
+    assert again.image.values == pytest.approx(found.image.values, abs=1e-6)
+
+
+def test_a_calibration_is_bound_to_its_references(zsad, good, tmp_path) -> None:
+    path, new = tmp_path / "c.json", draw(tmp_path / "new", 2, seed=9)
+    given = ("--reference", good, "--shots", 4)
+    words = (*NEAREST, *given, "--rule", "quantile", "--out", path)
+    assert zsad("calibrate", "--normals", good, *words).code == 0
+    judged = ("predict", new, *NEAREST, "--threshold", path, "--out", tmp_path / "o")
+    answer = zsad(*judged, *given)
+    assert answer.code == 0 and "confidence" in answer.out, answer.err
+    answer = zsad(*judged, *given, "--seed", 1)
+    assert answer.code == 2 and "for memory " in answer.sentence
+
+
+def test_too_few_good_parts_beside_the_references_are_refused(zsad, good, tmp_path) -> None:
+    words = ("calibrate", "--normals", good, *NEAREST, "--out", tmp_path / "c.json", "--reference", good)
+    answer = zsad(*words)
+    assert answer.code == 2 and "no good part is left to calibrate with" in answer.sentence
+    answer = zsad(*words, "--shots", 4)
+    assert answer.code == 2 and "with 16 good parts a promise of 5 % cannot be made" in answer.sentence
+    answer = zsad("calibrate", "--normals", good, *NEAREST, "--out", tmp_path / "c.json")
+    assert answer.code == 2 and "needs reference images" in answer.sentence
+    answer = zsad(*words[:-2], "--shots", 4)
+    assert answer.code == 2 and "--shots needs --reference DIR beside it" in answer.sentence

@@ -25,6 +25,13 @@ from zsad.cli.common import (
 )
 from zsad.cli.output import JsonOption, ProgressLine, print_fields, print_json
 from zsad.cli.paths import path, sentences
+from zsad.cli.references import (
+    AbnormalReferenceOption,
+    MemoryOption,
+    ReferenceMasksOption,
+    ReferenceOption,
+    ShotsOption,
+)
 from zsad.errors import InputError
 from zsad.recipe.settings import Settings
 
@@ -98,6 +105,11 @@ def calibrate(
             show_default=False,
         ),
     ] = None,
+    reference: ReferenceOption = None,
+    reference_abnormal: AbnormalReferenceOption = None,
+    reference_masks: ReferenceMasksOption = None,
+    shots: ShotsOption = None,
+    memory: MemoryOption = None,
     batch_size: BatchSizeOption = 8,
     device: DeviceOption = "auto",
     dtype: DtypeOption = "auto",
@@ -108,10 +120,13 @@ def calibrate(
 ) -> None:
     """Compute thresholds from images of good parts alone, for verdicts of zsad predict."""
     from zsad.detect.calibration_request import CalibrationRequest
+    from zsad.detect.references import reference_request
     from zsad.detect.tiles import Tiling
     from zsad.plugin.host import get_host
     from zsad.recipe.prompts import with_sentences
 
+    if shots is not None and reference is None:
+        raise InputError("--shots needs --reference DIR beside it")
     if overlap is not None and tile is None:
         raise InputError("--overlap says how tiles overlap; give --tile N too")
     host = get_host()
@@ -142,6 +157,8 @@ def calibrate(
         ),
         seed=seed,
         untrained=untrained,
+        memory=memory,
+        references=reference_request(reference, reference_abnormal, reference_masks, shots, seed),
     )
     calibration = _with_progress(request, out)
     if as_json:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -15,8 +15,11 @@ from zsad.detect.calibration import Calibration, Threshold, TilingInfo
 from zsad.detect.calibration_request import CalibrationRequest
 from zsad.detect.detector import Detector
 from zsad.detect.loading import load
+from zsad.detect.memories import EVERY_CLASS, ReferenceFacts, Remembered, memory_of
 from zsad.detect.predictions import FailedImage, predict_files
 from zsad.detect.provenance import Provenance, about
+from zsad.detect.references import ReferenceFiles, check_takes_references, find_references
+from zsad.detect.remember import remember_files
 from zsad.detect.threshold_rules import check_count, promise, scale, threshold
 from zsad.errors import InputError
 from zsad.plugin.host import Host, get_host
@@ -59,13 +62,20 @@ def calibrate(
     """
     host, reports = host or get_host(), reports or Reports()
     request.check(host)
+    check_takes_references(host, request, request.references)
     found = find_images(request.normals)
     if found.left_out:
         reports.say(left_out_words(found.left_out))
-    held = _different(found.images, reports.say)
+    files = None if request.references is None else find_references(request.references)
+    referred = () if files is None else tuple(file.facts for file in files.of(request.class_name))
+    held = _without(referred, _different(found.images, reports.say), reports.say)
     rate = request.rate()
     check_count(request.rule, len(held), rate)
     detector = load(request, host)
+    remembered = _remembered(detector, request, files)
+    if remembered is not None:
+        held = _without(remembered.references, held, reports.say)
+        check_count(request.rule, len(held), rate)
     if request.rule == "conformal":
         check_promise(detector.recipe, request.batch_size)
     reports.ready(detector)
@@ -85,7 +95,37 @@ def calibrate(
         class_name=noun_of(request.class_name),
         batch_size=request.batch_size if detector.recipe.batch_dependent else None,
         tiling=request.tiling and TilingInfo(**asdict(request.tiling)),
+        memory=remembered and remembered.digest,
     )
+
+
+def _remembered(
+    detector: Detector, request: CalibrationRequest, files: ReferenceFiles | None
+) -> Remembered | None:
+    """Have a few-shot detector remember what it compares with, and return that; None for any other."""
+    if files is not None:
+        remember_files(detector, files, request.class_name, request.batch_size, request.tiling)
+    if detector.store is None:
+        return None
+    remembered = memory_of(detector.memories, request.class_name, request.method)
+    detector.memories = {EVERY_CLASS: remembered}
+    return remembered
+
+
+def _without(
+    references: Iterable[ReferenceFacts], held: Mapping[Path, str], say: Callable[[str], object]
+) -> dict[Path, str]:
+    """Return the images that are no references: one that is compared with itself would look too good."""
+    known = {facts.content for facts in references}
+    kept = {path: content for path, content in held.items() if content.partition(":")[2] not in known}
+    if left := len(held) - len(kept):
+        say(f"{left} of {len(held)} good parts are references and calibrate nothing; {len(kept)} are left")
+    if not kept:
+        raise InputError(
+            "no good part is left to calibrate with: all of --normals are references; take fewer of them "
+            "(--shots K), or give other images"
+        )
+    return kept
 
 
 def _measured(

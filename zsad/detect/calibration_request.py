@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from zsad.data.nouns import noun_of
+from zsad.detect.references import ReferenceRequest
 from zsad.detect.request import DetectorRequest
 from zsad.detect.threshold_rules import DEFAULT_RATE, RATED, RULES, Rule, exact
 from zsad.detect.tiles import Tiling
@@ -27,6 +28,8 @@ class CalibrationRequest(DetectorRequest):
         class_name: What prompts call the object.
         batch_size: Images per pass.
         tiling: How images are cut, or None.
+        references: What a few-shot method compares with, or None; among the good parts they calibrate
+            nothing.
 
     Raises:
         InputError: An unknown rule, a number that it does not take or lacks, or an empty class name.
@@ -40,6 +43,7 @@ class CalibrationRequest(DetectorRequest):
     class_name: str = "object"
     batch_size: int = 8
     tiling: Tiling | None = None
+    references: ReferenceRequest | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -62,6 +66,10 @@ class CalibrationRequest(DetectorRequest):
                 )
             if value is not None and not math.isfinite(value):
                 raise InputError(f"{option} {value} is no number; give one, for example 0.5")
+        if self.memory is not None and self.tiling is not None:
+            raise InputError(
+                "--memory holds whole images, and --tile cuts them; give --reference DIR instead"
+            )
         if not noun_of(self.class_name):
             raise InputError("--class-name is empty; name the object, or leave the option out")
         if self.batch_size < 1:

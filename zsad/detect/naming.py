@@ -18,9 +18,10 @@ from zsad.data.preprocess import input_tensor
 from zsad.detect.explanations import Name
 from zsad.detect.text_side import encode_prompts
 from zsad.detect.tiles import Box
+from zsad.inputs import InputForm
 from zsad.prompts import Prompts
 from zsad.streams import VisionRequest
-from zsad.values import ABNORMAL, NORMAL, InputForm, Sample
+from zsad.values import ABNORMAL, NORMAL, Sample
 
 FLAWLESS = "a photo of a flawless {}."
 DESCRIBED = "a photo of a {} with {phrase}."
@@ -56,15 +57,9 @@ class Namer:
             InputError: A sentence is longer than the text tower reads.
         """
         self.phrases = read_phrases().of(noun)
-        self._tower, profile = backbone.vision_tower(), backbone.native_profile
-        self._device = backbone.device
-        self._form = InputForm(
-            self._tower.native_image_size,
-            backbone.mean,
-            backbone.std,
-            profile.image_resize,
-            profile.resize_order,
-        )
+        self._tower, self._device = backbone.vision_tower(), backbone.device
+        # Squashed to a square, whatever the rule for whole images is: crops of a batch then agree in size.
+        self._form = InputForm(self._tower.native_image_size, backbone.mean, backbone.std)
         self._texts = self._encoded(backbone, noun)
 
     @torch.no_grad()
@@ -91,7 +86,8 @@ class Namer:
         if not boxes:
             return []
         samples = [Sample(_crop(image, box)) for box in boxes]
-        (output,) = self._tower(input_tensor(samples, self._form).to(self._device), [VisionRequest()])
+        pixels = input_tensor(samples, self._form, self._tower.patch_size).to(self._device)
+        (output,) = self._tower(pixels, [VisionRequest()])
         feature = F.normalize(output.image_feature.to(self._texts.dtype), dim=-1)
         return [self._name(row) for row in (feature @ self._texts.T).cpu()]
 

@@ -105,7 +105,13 @@ def predict_into(
     """
     known = about(detector)  # once: it hashes what was learned
     if run.calibration is not None:
-        run.calibration.check(known, run.class_name, batch_size=run.batch_size, tiling=run.tiling)
+        run.calibration.check(
+            known,
+            run.class_name,
+            batch_size=run.batch_size,
+            tiling=run.tiling,
+            memory=run.remembered and run.remembered.digest,
+        )
     words: Explainer | None = None
     if run.explain and run.files.pixel is not None:
         words = Explainer(run.level, run.files.pixel, namer(detector.backbone, run.class_name))
