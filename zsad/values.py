@@ -92,6 +92,8 @@ class TokenSet:
         block: Block they were read at, counted from 1.
         class_token: [B, D] in the same stream and space, or None where the stream has none.
         injected: [B, n, D] states of injected tokens there, or None where none take part.
+        registers: [B, R, D] states of the tower's registers there, or None where it has none. They mean
+            something beside the class token alone: a part that drops that one need not drop them.
     """
 
     name: str
@@ -101,12 +103,19 @@ class TokenSet:
     block: int
     class_token: Tensor | None = None
     injected: Tensor | None = None
+    registers: Tensor | None = None
 
     def mapped(self, function: Callable[[Tensor], Tensor]) -> TokenSet:
-        """Return a copy with ``function`` applied to the tokens, the class token and injected tokens."""
-        class_token = None if self.class_token is None else function(self.class_token)
-        injected = None if self.injected is None else function(self.injected)
-        return replace(self, tokens=function(self.tokens), class_token=class_token, injected=injected)
+        """Return a copy with ``function`` applied to the tokens and to whatever stands beside them."""
+        beside = {
+            name: None if tensor is None else function(tensor)
+            for name, tensor in (
+                ("class_token", self.class_token),
+                ("injected", self.injected),
+                ("registers", self.registers),
+            )
+        }
+        return replace(self, tokens=function(self.tokens), **beside)
 
     @property
     def grid(self) -> Grid:

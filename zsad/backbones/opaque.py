@@ -298,12 +298,16 @@ class OpaqueTower(nn.Module):
         found = levels[token.block - 1]
         maps, before = found if isinstance(found, (tuple, list)) else (found, None)
         grid = Grid(maps.shape[2], maps.shape[3])
-        tokens, class_token = grid.to_tokens(maps), None if before is None else before[:, 0]
-        if token.stage != "raw":
-            norm = self._weights.ln_post
-            assert norm is not None  # check_request has looked
-            tokens, class_token = norm(tokens), None if class_token is None else norm(class_token)
-        return TokenSet(token.name, tokens, grid, token.stage, token.block, class_token)
+        class_token = None if before is None else before[:, 0]
+        registers = before[:, 1:] if before is not None and before.shape[1] > 1 else None
+        found = TokenSet(
+            token.name, grid.to_tokens(maps), grid, token.stage, token.block, class_token, registers=registers
+        )
+        if token.stage == "raw":
+            return found
+        norm = self._weights.ln_post
+        assert norm is not None  # check_request has looked
+        return found.mapped(norm)
 
 
 Tower: TypeAlias = VisionTower | OpaqueTower

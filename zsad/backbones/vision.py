@@ -184,6 +184,7 @@ class VisionTower(nn.Module):
                 token.block,
                 tokens[:, 0] if has_class else None,
                 injected,
+                tokens[:, 1:before] if has_class and before > 1 else None,
             )
 
         return tuple(
