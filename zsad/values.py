@@ -92,8 +92,7 @@ class TokenSet:
         block: Block they were read at, counted from 1.
         class_token: [B, D] in the same stream and space, or None where the stream has none.
         injected: [B, n, D] states of injected tokens there, or None where none take part.
-        registers: [B, R, D] states of the tower's registers there, or None where it has none. They mean
-            something beside the class token alone: a part that drops that one need not drop them.
+        registers: [B, R, D] states of the tower's registers there, or None; read beside a class token alone.
     """
 
     name: str
@@ -107,15 +106,9 @@ class TokenSet:
 
     def mapped(self, function: Callable[[Tensor], Tensor]) -> TokenSet:
         """Return a copy with ``function`` applied to the tokens and to whatever stands beside them."""
-        beside = {
-            name: None if tensor is None else function(tensor)
-            for name, tensor in (
-                ("class_token", self.class_token),
-                ("injected", self.injected),
-                ("registers", self.registers),
-            )
-        }
-        return replace(self, tokens=function(self.tokens), **beside)
+        given = (self.class_token, self.injected, self.registers)
+        beside = (None if tensor is None else function(tensor) for tensor in given)
+        return TokenSet(self.name, function(self.tokens), self.layout, self.space, self.block, *beside)
 
     @property
     def grid(self) -> Grid:
