@@ -30,6 +30,7 @@ def assert_same_features(a: Features, b: Features) -> None:
         assert same(own.tokens, other.tokens.contiguous()), own.name
         assert same(own.class_token, other.class_token), own.name
         assert same(own.injected, other.injected), own.name
+        assert same(own.registers, other.registers), own.name
     assert same(a.image_feature, b.image_feature)
     assert same(a.prepass, b.prepass)
     assert a.auxiliary.keys() == b.auxiliary.keys()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.backbones.tiny_timm import backbone_over, drawn
 from tests.loading import load_detector
 from tests.training.compare import assert_same, same
 from tests.training.drawn_examples import DrawnExamples
@@ -68,6 +69,16 @@ def test_prepass_and_side_inputs_are_kept(fakes, tiny_backbone, tmp_path, method
     assert set(features.auxiliary) == {"fake-craneplus": {"similarity"}, "fake-filo": {"boxes"}}.get(
         method, set()
     )
+
+
+def test_registers_are_kept(tmp_path) -> None:
+    name = "zsad_dinov2_reg_12"
+    backbone = backbone_over(drawn(name, img_size=70), name, 70)
+    detector = load_detector("uniadet", backbone=backbone, untrained=True)
+    cached, live = opened(detector, tmp_path), LiveFeatures(detector, DrawnExamples())
+    batch = cached.batch(PASSES[0], CPU)
+    assert_same(batch, live.batch(PASSES[0], CPU))
+    assert [entry.registers.shape for entry in batch.features.token_sets] == [(3, 4, 192)] * 5
 
 
 def test_a_float64_tower_stays_one(tmp_path) -> None:
