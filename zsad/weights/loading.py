@@ -141,7 +141,7 @@ def _check_belongs(card: WeightsCard, key: str, recipe: ResolvedRecipe, path: Pa
 def _check_profile(card: WeightsCard, recipe: ResolvedRecipe, path: Path) -> None:
     run, text = recipe.profile.binding(), recipe.text_profile
     # Where nobody knows them, those of the run have to do.
-    profile = _UNNAMED | card.profile if card.profile else run | {"adapter": None}
+    profile = {**_UNNAMED, **(card.profile or {**run, "adapter": None})}
     texts = {
         "text activation": (card.text_activation, text.activation if text else None),
         "text adapter": (card.text_adapter, text.adapter if text else None),

@@ -21,7 +21,8 @@ class PreciseConv(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """Return [B, K', h, w] for [B, K, h, w]."""
         bias = None if self.bias is None else self.bias.to(x.dtype)
-        return self._conv_forward(x, self.weight.to(x.dtype), bias)
+        found: Tensor = self._conv_forward(x, self.weight.to(x.dtype), bias)
+        return found
 
 
 class PreciseGroupNorm(nn.GroupNorm):
