@@ -1,13 +1,14 @@
 """How much the object's noun decides: pixel figures with it, with a neutral one, and with another set's.
 
 ``python -m benchmarks.nouns`` prints a table of means over datasets. Images pass the tower once; only texts
-and scores are computed anew, so that nothing but the noun differs.
+and scores, and side inputs that may read the noun, are computed anew, so that nothing but the noun differs.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
@@ -27,6 +28,7 @@ from zsad.files import write_text
 from zsad.metrics.metric import pixel_ap, pixel_auroc
 from zsad.metrics.states import PixelState
 from zsad.plugin.host import get_host
+from zsad.values import Sample
 
 KINDS = ("its noun", "object", "wrong noun")
 """What prompts call the object, by column of the table."""
@@ -78,8 +80,6 @@ def loaded(methods: Sequence[str], weights: Sequence[str], backbone: str) -> lis
     for detector in found:
         if detector.recipe.transductive or detector.recipe.batch_dependent:
             raise InputError(f"--method {detector.recipe.method}: its answers depend on more than one image")
-        if detector.auxiliary_parts():
-            raise InputError(f"--method {detector.recipe.method}: its side inputs may read the noun as well")
     return found
 
 
@@ -119,10 +119,19 @@ def measured(
                 names = [str(entry.image.image) for entry in entries]
                 features = dict(zip(group, encode_together(group, [e.sample for e in entries]), strict=True))
                 for (detector, kind), state in states.items():
-                    maps = detector.score(features[detector], nouns[kind]).anomaly_map.numpy()
+                    given = features[detector]
+                    if (
+                        detector.auxiliary_parts() and kind != KINDS[0]
+                    ):  # side inputs may read the noun as well
+                        (given,) = encode_together([detector], _called(entries, nouns[kind]))
+                    maps = detector.score(given, nouns[kind]).anomaly_map.numpy()
                     state.update(maps, _masks(entries, detector.recipe.image_size), names)
             for (detector, kind), state in states.items():
                 yield detector, kind, (pixel_auroc().compute(state), pixel_ap().compute(state))
+
+
+def _called(entries: Sequence[Loaded], noun: str) -> list[Sample]:
+    return [replace(entry.sample, class_name=noun) for entry in entries]
 
 
 def _masks(entries: Sequence[Loaded], side: int) -> np.ndarray:
