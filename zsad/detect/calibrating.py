@@ -94,8 +94,8 @@ def calibrate(
         detector=Provenance.model_validate(known.model_dump(include=set(Provenance.model_fields))),
         class_name=noun_of(request.class_name),
         batch_size=request.batch_size if detector.recipe.batch_dependent else None,
-        tiling=request.tiling and TilingInfo(**asdict(request.tiling)),
-        memory=remembered and remembered.digest,
+        tiling=None if request.tiling is None else TilingInfo(**asdict(request.tiling)),
+        memory=None if remembered is None else remembered.digest,
     )
 
 

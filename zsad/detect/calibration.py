@@ -124,7 +124,7 @@ class Calibration(Record):
                 "detector": detector,
                 "class_name": class_name,
                 "batch_size": self.batch_size and batch_size,
-                "tiling": tiling and TilingInfo(**asdict(tiling)),
+                "tiling": None if tiling is None else TilingInfo(**asdict(tiling)),
                 "memory": memory,
             }
         )

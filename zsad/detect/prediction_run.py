@@ -75,7 +75,9 @@ class PredictionRun:
 
 
 def _flat(name: str, level: Level | None) -> dict[str, float | None]:
-    return {name: level and level.threshold, f"{name}_scale": level and level.scale}
+    if level is None:
+        return {name: None, f"{name}_scale": None}
+    return {name: level.threshold, f"{name}_scale": level.scale}
 
 
 def predict_into(
@@ -110,7 +112,7 @@ def predict_into(
             run.class_name,
             batch_size=run.batch_size,
             tiling=run.tiling,
-            memory=run.remembered and run.remembered.digest,
+            memory=None if run.remembered is None else run.remembered.digest,
         )
     words: Explainer | None = None
     if run.explain and run.files.pixel is not None:
