@@ -138,7 +138,7 @@ def _masks(entries: Sequence[Loaded], side: int) -> np.ndarray:
     """Return the masks at the size of the maps, [B, S, S] bool, as ``zsad eval`` compares them."""
     if bare := [entry for entry in entries if entry.mask is None]:
         raise InputError(f"{bare[0].image.image} has no mask, and pixels are compared")
-    return np.stack([resize_mask(entry.mask, side) for entry in entries if entry.mask is not None])
+    return np.stack([resize_mask(entry.mask, side, side) for entry in entries if entry.mask is not None])
 
 
 def table(detectors: Sequence[Detector], figures: Figures) -> str:

@@ -81,7 +81,7 @@ def size_of(sample: Sample, form: InputForm) -> tuple[int, int]:
     prepared = sample.tensors.get(form)
     if prepared is not None:
         return prepared.shape[1], prepared.shape[2]
-    return resized_size(*sample.image.shape[:2], form.size, form.rule)
+    return resized_size(sample.image.shape[0], sample.image.shape[1], form.size, form.rule)
 
 
 def equal_sizes(samples: Sequence[Sample], form: InputForm) -> list[list[int]]:

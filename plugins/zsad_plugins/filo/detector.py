@@ -48,7 +48,8 @@ class GroundingDino:
         tables = []
         for sample in samples:
             words = self.words(sample.class_name)
-            size = resized_size(*sample.image.shape[:2], self.image_size, self.image_resize)
+            height, width = sample.image.shape[:2]
+            size = resized_size(height, width, self.image_size, self.image_resize)
             tables.append(self.rules.table(self.detect(sample, words), words, size))
         return {"filo.boxes": padded(tables, self.rows).to(images.device)}
 
