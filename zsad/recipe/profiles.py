@@ -22,6 +22,11 @@ PositionResize = Literal["bilinear", "bicubic", "bicubic_antialias", "bicubic_of
 :func:`zsad.backbones.position.resize_position_embedding`; for ``own`` see :data:`Activation`."""
 
 
+ImageResize = Literal["squash", "centre-crop"]
+"""``squash`` resizes both sides, bicubic; ``centre-crop`` resizes both sides to 8/7 of the square, bilinear,
+and keeps its centre; see :func:`zsad.data.preprocess.to_tensor`."""
+
+
 class TowerProfile(BaseModel):
     """Everything that changes the numbers of a vision tower, apart from its weights.
 
@@ -34,7 +39,7 @@ class TowerProfile(BaseModel):
         position_embedding: Interpolation of the position embedding to another grid
             (align_corners=False; torch's two bicubic kernels differ even when enlarging). It says nothing
             of a tower whose positions are rotations (DINOv3).
-        image_resize: How an image becomes a square: ``squash`` resizes both sides, without a crop.
+        image_resize: How an image becomes a square; a map always covers the whole image.
         resize_order: Which pass of that resize comes first; values are rounded in between, so it decides
             on grey levels.
         dtype: Precision of weights and activations.
@@ -46,7 +51,7 @@ class TowerProfile(BaseModel):
 
     activation: Activation
     position_embedding: PositionResize
-    image_resize: Literal["squash"] = "squash"
+    image_resize: ImageResize = "squash"
     resize_order: Literal["horizontal-first"] = "horizontal-first"
     dtype: Literal["float32", "bfloat16", "float16", "float64"] = "float32"
     adapter: str | None = None

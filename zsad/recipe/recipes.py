@@ -13,7 +13,7 @@ from zsad.errors import InputError, ZsadError, nearest
 from zsad.plugin.host import Host
 from zsad.plugin.imports import read_resource
 from zsad.plugin.specs import PART_KINDS
-from zsad.recipe.profiles import Activation, PositionResize, Readout
+from zsad.recipe.profiles import Activation, ImageResize, PositionResize, Readout
 from zsad.recipe.training import Training
 
 Fidelity = Literal["official-code", "third-party-code", "paper", "inspired", "composed"]
@@ -52,6 +52,7 @@ class OfficialVision(_Frozen):
 
     activation: Activation
     position_embedding: PositionResize
+    image_resize: ImageResize = "squash"
 
 
 class OfficialText(_Frozen):
@@ -65,16 +66,16 @@ class Official(_Frozen):
     """What a method was published with.
 
     Attributes:
-        architectures: Patterns of the open_clip architectures it was published on.
+        architectures: Patterns of the architectures that it was published on.
         image_size: Side of the square input there.
         vision: Vision numerics there.
-        text: Text numerics there.
+        text: Text numerics there, or None for a method that reads no text.
     """
 
     architectures: tuple[str, ...]
     image_size: PositiveInt
     vision: OfficialVision
-    text: OfficialText
+    text: OfficialText | None = None
 
 
 def _profile_value(value: object) -> object:
@@ -89,12 +90,14 @@ class ProfileChoice(_Frozen):
             backbone's native one elsewhere; ``official`` and ``native`` insist.
         activation: Overrides the base in both towers.
         position_embedding: Overrides the base.
+        image_resize: Overrides the base.
         deep_prompt_cast: Overrides the base; ``none`` inserts deep prompts unrounded.
     """
 
     base: Literal["auto", "official", "native"] = "auto"
     activation: Activation | None = None
     position_embedding: PositionResize | None = None
+    image_resize: ImageResize | None = None
     deep_prompt_cast: Literal["float16", "none"] | None = None
 
 

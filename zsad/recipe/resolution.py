@@ -19,6 +19,7 @@ from zsad.recipe.recipes import (
     LISTS,
     PartChoice,
     PartChoices,
+    ProfileChoice,
     Recipe,
     for_backbone,
     recipe_dict,
@@ -152,18 +153,15 @@ def _numerics(recipe: Recipe, facts: BackboneFacts) -> tuple[TowerProfile, TextP
     size = facts.image_size
     if official is not None and (choice.base == "official" or (choice.base == "auto" and published_here)):
         profile = profile.model_copy(update=official.vision.model_dump())
-        text = text and text.model_copy(update=official.text.model_dump())
+        if text is not None and official.text is not None:
+            text = text.model_copy(update=official.text.model_dump())
     if official is not None and published_here:
         size = official.image_size
-    return (
-        _overridden(profile, choice.activation, choice.position_embedding),
-        _overridden_text(text, recipe),
-        size,
-    )
+    return _overridden(profile, choice), _overridden_text(text, recipe), size
 
 
-def _overridden(profile: TowerProfile, activation: str | None, position: str | None) -> TowerProfile:
-    given = {"activation": activation, "position_embedding": position}
+def _overridden(profile: TowerProfile, choice: ProfileChoice) -> TowerProfile:
+    given = {name: getattr(choice, name) for name in ("activation", "position_embedding", "image_resize")}
     return profile.model_copy(update={key: value for key, value in given.items() if value})
 
 

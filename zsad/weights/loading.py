@@ -153,7 +153,7 @@ def _check_profile(card: WeightsCard, recipe: ResolvedRecipe, path: Path) -> Non
             )
     for name, (learned, now) in pairs.items():
         if learned != now and not (name == "text activation" and learned is None):
-            mend = _ONLY_SO if name in ("image_resize", "resize_order") else _CHOOSE
+            mend = _ONLY_SO if name == "resize_order" else _CHOOSE
             raise InputError(
                 f"{path} was learned with {name.replace('_', ' ')} '{learned}', this run uses '{now}'; {mend}"
             )
