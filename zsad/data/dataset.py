@@ -28,6 +28,7 @@ class DatasetImage:
         class_name: Class key, by which results are broken down; for example the class folder's name.
         noun: What prompts call the object; the same for all images of a class.
         defect_type: For breakdowns only, it must never reach a prompt; None for a normal image.
+        level: How severe the defect is, see :mod:`zsad.data.levels`; None where nobody says.
     """
 
     image: Path
@@ -36,6 +37,7 @@ class DatasetImage:
     class_name: str
     noun: str
     defect_type: str | None = None
+    level: float | None = None
 
 
 @dataclass(frozen=True)
