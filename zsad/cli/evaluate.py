@@ -27,6 +27,7 @@ from zsad.cli.common import (
 )
 from zsad.cli.output import JsonOption, ProgressLine, print_json, print_message, print_table
 from zsad.cli.paths import path, sentences
+from zsad.data.corruption import CLEAN, FORM, corruption_words
 from zsad.data.left_out import left_out_words
 from zsad.data.masks import faint_words
 from zsad.errors import ZsadError
@@ -89,6 +90,15 @@ def evaluate(
     ] = None,
     normal_prompt: NormalPromptOption = None,
     abnormal_prompt: AbnormalPromptOption = None,
+    corrupt: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--corrupt",
+            metavar=FORM,
+            help=f"Evaluate on images made worse: {corruption_words()}; or '{CLEAN}', the images as they "
+            "are, beside which the report shows what is lost. May be given several times.",
+        ),
+    ] = None,
     image_size: ImageSizeOption = None,
     batch_size: BatchSizeOption = 8,
     device: DeviceOption = "auto",
@@ -121,6 +131,7 @@ def evaluate(
         nouns=parse_nouns(nouns or ()),
         normal_prompts=sentences(normal_prompt, "--normal-prompt"),
         abnormal_prompts=sentences(abnormal_prompt, "--abnormal-prompt"),
+        corrupt=tuple(corrupt or (CLEAN,)),
         image_size=image_size,
         batch_size=batch_size,
         device=device,
@@ -259,7 +270,8 @@ def print_thresholds(cells: Sequence[CellResult], evaluation: Evaluation) -> Non
 
 
 def _named(cell: CellResult) -> str:
-    return f"{cell.method} on {cell.dataset.name} ({cell.class_name})"
+    seen = cell.class_name if cell.corruption is None else f"{cell.class_name}, {cell.corruption}"
+    return f"{cell.method} on {cell.dataset.name} ({seen})"
 
 
 def _where(dataset: str, some: Container[str], classes: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+from zsad.data.corruption import Corruption
 from zsad.data.fingerprint import content_marks, manifest_hash
 from zsad.data.left_out import LeftOut, left_out_words
 from zsad.data.names import printable
@@ -51,6 +52,8 @@ class Dataset:
         normal_train_images: Normal images of the dataset's training part; later used as references.
         left_out: What lies in its folder and is not part of it, with the reasons.
         layout: The layout that it was read by, or an empty string.
+        corruption: What is done to the images when they are read for an evaluation, or None. Hashes are of
+            the images as they are.
     """
 
     name: str
@@ -59,6 +62,7 @@ class Dataset:
     normal_train_images: tuple[DatasetImage, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     layout: str = ""
+    corruption: Corruption | None = None
 
     def __post_init__(self) -> None:
         """Refuse what would make every figure wrong.

@@ -119,4 +119,5 @@ def _prepared(
         Rules(tuple(dict.fromkeys(request.metrics)), request.resolution, request.seed, request.batch_size),
         workers=default_workers() if request.workers is None else request.workers,
         include_contaminated=request.include_contaminated,
+        corruptions=request.corruptions,
     )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 
+from zsad.data.corruption import CLEAN, Corruption
 from zsad.data.dataset import Dataset, DatasetImage
 from zsad.detect.passes import group_by_pass
 from zsad.errors import InputError
@@ -65,21 +67,35 @@ class Plan:
         return Plan(tuple(Task(images, cells) for images, cells in left if cells))
 
 
-def make_plan(contestants: Sequence[Contestant], datasets: Sequence[Dataset], rules: Rules) -> Plan:
+def make_plan(
+    contestants: Sequence[Contestant],
+    datasets: Sequence[Dataset],
+    rules: Rules,
+    corruptions: Sequence[Corruption | None] = (None,),
+) -> Plan:
     """Lay out an evaluation.
 
+    Args:
+        contestants: The methods.
+        datasets: What they run on.
+        rules: What is measured and how.
+        corruptions: What is done to the images, one after the other; None stands for nothing.
+
     Raises:
-        InputError: Two datasets or two methods of the same name, whose results could not be told apart.
+        InputError: A corruption given twice, or two datasets or two methods of the same name, whose results
+            could not be told apart.
     """
     _check_unique("--data", [dataset.name for dataset in datasets], "name one of them: NAME:SPEC")
     _check_unique("--method", [contestant.method for contestant in contestants], "leave one of them out")
+    _check_unique("--corrupt", [str(each or CLEAN) for each in corruptions], "leave one of them out")
     by_detector = {id(contestant.detector): contestant for contestant in contestants}
     groups = [
         [by_detector[id(detector)] for detector in group]
         for group in group_by_pass([contestant.detector for contestant in contestants])
     ]
     tasks = []
-    for dataset in datasets:
+    for source, corruption in product(datasets, corruptions):
+        dataset = source if corruption is None else replace(source, corruption=corruption)
         for class_name in dataset.classes:
             part = dataset.restricted_to([class_name])
             for group in groups:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+from zsad.data.corruption import CLEAN, Corruption, parse_corruption
 from zsad.detect.request import Conditions, DetectorRequest
 from zsad.errors import InputError, nearest
 from zsad.evaluation.results import Resolution
@@ -38,9 +39,12 @@ class EvaluationRequest(Conditions):
         nouns: What prompts call objects: by dataset, or by ``DATASET:CLASS``.
         normal_prompts: Sentences for the normal state in the place of the methods' own.
         abnormal_prompts: Sentences for the abnormal state.
+        corrupt: What is done to the images, ``KIND:STRENGTH``, one after the other; ``none`` stands for
+            nothing.
 
     Raises:
-        InputError: Weights of a method that is not evaluated, or overrides that only training heeds.
+        InputError: A corruption that does not exist, weights of a method that is not evaluated, or overrides
+            that only training heeds.
     """
 
     methods: tuple[str, ...]
@@ -58,6 +62,7 @@ class EvaluationRequest(Conditions):
     nouns: Mapping[str, str] = field(default_factory=dict)
     normal_prompts: tuple[str, ...] = ()
     abnormal_prompts: tuple[str, ...] = ()
+    corrupt: tuple[str, ...] = (CLEAN,)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -65,11 +70,21 @@ class EvaluationRequest(Conditions):
             known = ", ".join(get_args(Resolution))
             raise InputError(f"resolution has to be one of {known}, not '{self.resolution}'")
         self.overrides.refuse_training()
+        assert self.corruptions  # refuses what does not exist
         for name in self.weights:
             if name not in self.methods:
                 raise InputError(
                     f"weights are given for '{name}', which is not evaluated{nearest(name, self.methods)}"
                 )
+
+    @property
+    def corruptions(self) -> tuple[Corruption | None, ...]:
+        """What is done to the images, one after the other; None stands for nothing.
+
+        Raises:
+            InputError: There is no such corruption.
+        """
+        return tuple(map(parse_corruption, self.corrupt or (CLEAN,)))
 
     def check(self, host: Host) -> None:
         """Refuse what can be refused before anything is read.
@@ -130,6 +145,7 @@ class EvaluationRequest(Conditions):
             "nouns": dict(self.nouns),
             "normal_prompts": list(self.normal_prompts),
             "abnormal_prompts": list(self.abnormal_prompts),
+            "corrupt": [str(each or CLEAN) for each in self.corruptions],
         }
 
 

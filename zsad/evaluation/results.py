@@ -8,7 +8,7 @@ from pydantic import Field, Strict
 
 from zsad.detect.provenance import Provenance, Record, WeightsInfo
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Whoever adds, renames or removes a field counts it up, as ``formats.py`` says."""
 
 Resolution = Literal["image-size", "native"]
@@ -59,6 +59,7 @@ class CellFacts(Provenance):
         dataset: The dataset.
         class_name: The class; ``class`` in files.
         contaminated_by: Whose training saw images of the class, or empty.
+        corruption: What was done to the images, or None.
         shots: Reference images.
         seed: Seed of everything random.
     """
@@ -68,6 +69,7 @@ class CellFacts(Provenance):
     dataset: CellDataset
     class_name: ClassName
     contaminated_by: str
+    corruption: str | None
     shots: int
     seed: int
 
@@ -187,7 +189,7 @@ class CellResult(Figures, CellFacts):
 
     timings: Timings
     cases: Items[CaseResult]
-    format: Literal[1] = FORMAT
+    format: Literal[2] = FORMAT
 
     @classmethod
     def of(
@@ -342,4 +344,4 @@ class RunInfo(Record):
     environment: Environment
     complete: bool
     finished: str | None = None
-    format: Literal[1] = FORMAT
+    format: Literal[2] = FORMAT

@@ -13,6 +13,7 @@ from typing import Any, get_args
 
 import torch
 
+from zsad.data.corruption import Corruption
 from zsad.data.dataset import Dataset
 from zsad.errors import InputError
 from zsad.evaluation.cells import Contestant, Rules
@@ -129,6 +130,7 @@ def prepare(
     *,
     workers: int = 0,
     include_contaminated: bool = False,
+    corruptions: Sequence[Corruption | None] = (None,),
 ) -> Evaluation:
     """Plan an evaluation.
 
@@ -140,12 +142,13 @@ def prepare(
         rules: What is measured and how.
         workers: Processes that decode images.
         include_contaminated: Whether contaminated cells count in means.
+        corruptions: What is done to the images, one after the other; None stands for nothing.
 
     Raises:
-        InputError: An unknown metric, or a name given twice.
+        InputError: An unknown metric, or a name or corruption given twice.
     """
     metrics = {name: _metric(host, name) for name in rules.metrics}
-    plan = make_plan(contestants, datasets, rules)
+    plan = make_plan(contestants, datasets, rules, corruptions)
     return Evaluation(plan, tuple(datasets), store, metrics, workers, include_contaminated)
 
 
