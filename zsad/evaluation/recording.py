@@ -153,7 +153,9 @@ class Recorder:
         return [image for place, image in enumerate(self.cell.images) if place not in failed]
 
     def _state(self, metric: Metric) -> ImageState | PixelState | SeverityState:
-        return {"image": self._images, "pixel": self._pixels, "severity": self._severity}[metric.level]
+        if metric.level == "severity":
+            return self._severity
+        return self._images if metric.level == "image" else self._pixels
 
     def _compute(self, metric: Metric) -> float:
         if metric.level == "pixel" and self._without_mask:

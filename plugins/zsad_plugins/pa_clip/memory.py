@@ -52,7 +52,8 @@ def nearest_in_images(entries: Tensor, owner: Tensor, tokens: Tensor) -> Tensor:
         [M].
     """
     found = []
-    for rows, own in zip(entries.split(ROWS), owner.split(ROWS), strict=True):
+    for low in range(0, len(entries), ROWS):
+        rows, own = entries[low : low + ROWS], owner[low : low + ROWS]
         distances = torch.stack([(1 - (rows @ image.T).amax(1)) / 2 for image in tokens], dim=1)
         distances[torch.arange(len(rows)), own] = torch.nan
         found.append(distances.nanmedian(dim=1).values)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -42,14 +43,14 @@ def jpeg(pixels: Pixels, quality: float, random: np.random.Generator) -> Pixels:
     return np.array(Image.open(stream).convert("RGB"))
 
 
-def _rounded(values: npt.NDArray[np.float64]) -> Pixels:
+def _rounded(values: npt.NDArray[np.floating[Any]]) -> Pixels:
     return np.clip(np.rint(values), 0, WHITE).astype(np.uint8)
 
 
 def generator(pixels: Pixels, key: str) -> np.random.Generator:
     """Return the random numbers of an image, which follow from its pixels and a key."""
     content = hashlib.sha256(f"{key} {pixels.shape}".encode())
-    content.update(np.ascontiguousarray(pixels))
+    content.update(pixels.tobytes())
     return np.random.default_rng(int.from_bytes(content.digest()[:16], "little"))
 
 
