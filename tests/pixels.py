@@ -55,7 +55,7 @@ def resized() -> Iterator[tuple[str, Array]]:
                 floats = resize(grey / np.float32(255), *target, how)
                 yield f"F {shape} to {target} by {how}", floats
         for rule in ("bilinear>0.5", "nearest"):
-            yield f"mask {shape} by {rule}", resize_mask(grey > 128, 240, rule)
+            yield f"mask {shape} by {rule}", resize_mask(grey > 128, 240, 240, rule)
         yield f"tensor {shape}", to_tensor(image, 240, (0.4, 0.5, 0.6), (0.2, 0.3, 0.4)).numpy()
 
 

@@ -1,4 +1,4 @@
-"""``zsad.load``, ``zsad.evaluate`` and ``zsad.train`` do what the commands do."""
+"""``zsad.load``, ``zsad.calibrate``, ``zsad.evaluate`` and ``zsad.train`` do what the commands do."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_train_gives_what_the_command_writes(tmp_path, monkeypatch) -> None:
 
 
 def test_every_parameter_has_a_type() -> None:
-    for name in ("load", "evaluate", "train"):
+    for name in ("load", "calibrate", "evaluate", "train"):
         signature = inspect.signature(getattr(zsad, name))
         kinds = {parameter.kind for parameter in signature.parameters.values()}
         assert not kinds & {inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL}
@@ -128,4 +128,6 @@ def test_wrong_types_are_one_sentence_before_anything_is_written(tmp_path) -> No
         zsad.evaluate("clip-baseline", "samples", tmp_path / "run", resolution="natve")  # type: ignore[arg-type]
     with pytest.raises(InputError, match=r"unknown corruption 'blurr'.*did you mean 'blur'"):
         zsad.evaluate("clip-baseline", "samples", tmp_path / "run", corrupt=["none", "blurr:2"])
+    with pytest.raises(InputError, match="--false-alarm is a number, not '5 %'"):
+        zsad.calibrate("clip-baseline", tmp_path, tmp_path / "run", false_alarm="5 %")  # type: ignore[arg-type]
     assert not (tmp_path / "run").exists()

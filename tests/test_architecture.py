@@ -16,14 +16,14 @@ ROOT = Path(__file__).resolve().parent.parent
 CORE = ROOT / "zsad"
 
 LAYERS = (
-    "errors", "files", "claim", "values", "prompts", "streams", "parts", "plugin", "recipe", "backbones",
-    "metrics", "data", "weights", "detect", "evaluation", "training", "cli",
+    "errors", "files", "claim", "inputs", "values", "prompts", "streams", "parts", "plugin", "recipe",
+    "backbones", "metrics", "data", "weights", "detect", "detectors", "evaluation", "training", "cli",
 )  # fmt: skip
 """The modules and packages of the core; each may import those before it."""
 
 FOR_PLUGINS = {
-    "errors", "files", "values", "prompts", "streams", "parts", "plugin", "recipe", "backbones", "metrics",
-    "data",
+    "errors", "files", "inputs", "values", "prompts", "streams", "parts", "plugin", "recipe", "backbones",
+    "metrics", "data",
 }  # fmt: skip
 """What any plugin may import of the core. Of ``detect`` and ``training`` see ``BESIDES``."""
 

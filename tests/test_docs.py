@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import json
 import os
 import re
 import shutil
+import time
 import tomllib
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -239,6 +241,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (drawn / old).rename(bottle / new)
     for name in ("GOOD", "FOLDER", "data/good"):
         (draw_set(folder / "drawn" / name, normal=2, anomalous=0) / "good").rename(folder / name)
+    for name, state, seed in (("good", "good", 1), ("parts", "bad", 2)):
+        (draw_set(folder / "drawn" / name, seed=seed) / state).rename(folder / name)
+    for name, good, bad in (("good", 20, 0), ("new", 5, 5)):
+        drawn = draw_set(folder / "drawn" / "line" / name, good, bad, seed=good)
+        (folder / "line" / name).mkdir(parents=True)
+        for path in [path for state in ("good", "bad") for path in (drawn / state).glob("*.png")]:
+            path.rename(folder / "line" / name / path.name)
     image = next((folder / "PARTS" / "bad").glob("*.png"))
     for name in ("PHOTO.jpg", "part.png"):
         (folder / name).write_bytes(image.read_bytes())
@@ -269,8 +278,30 @@ def run_all(found: list[Call], place: Path, monkeypatch: pytest.MonkeyPatch, cap
 
 def test_short_commands_run(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     found = {call.words: call for call in zsad_calls() if runs(call) and not learns(call)}
-    assert {"predict", "eval", "--help"} | LISTINGS == {call.words[1] for call in found.values()}
+    commands = {"predict", "remember", "calibrate", "eval", "--help"}
+    assert commands | LISTINGS == {call.words[1] for call in found.values()}
     run_all(list(found.values()), place, monkeypatch, capsys)
+
+
+def test_three_commands_lead_from_good_parts_to_verdicts(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """What README.md shows a line, on twenty good parts and ten new ones."""
+    found = [call for call in zsad_calls() if call.whole and any("line/" in word for word in call.words)]
+    readme = [call for call in found if call.document.name == "README.md"]
+    assert [call.words[1] for call in readme] == ["calibrate", "predict", "predict"]
+    begun, out = time.monotonic(), place / "zsad-predictions" / "predictions.json"
+    run_all(readme[:2], place, monkeypatch, capsys)
+    report, calibration = json.loads(out.read_text()), json.loads((place / "calibration.json").read_text())
+    assert len(calibration["good_parts"]) == 20 and len(report["images"]) == 10
+    for entry in report["images"]:
+        passed = entry["score"] < calibration["image"]["threshold"]
+        assert entry["decision"] == ("normal" if passed else "anomalous")
+        assert (entry["confidence"] < 0.5) == passed and Path(place / entry["overlay"]).is_file()
+    run_all(readme[2:], place, monkeypatch, capsys)
+    (entry,) = json.loads(out.read_text())["images"]
+    assert entry["explanation"].startswith(f"{entry['decision']} (confidence ")
+    assert time.monotonic() - begun < 300
 
 
 @pytest.mark.acceptance

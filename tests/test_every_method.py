@@ -35,9 +35,21 @@ def mini() -> ClipBackbone:
     return load_backbone("mini", "cpu", "float32")
 
 
+def with_references(detector: Detector) -> Detector:
+    """Give a few-shot method what it needs: two images, and two abnormal ones with masks if it takes them."""
+    store = detector.recipe.reference_store
+    if store is not None:
+        drawn = [generate(1, index, size=160, families=["gear"]) for index in range(40)]
+        normal = [one.image for one in drawn if not one.mask.any()]
+        abnormal = [one for one in drawn if one.mask.any()][: 2 * store.abnormal_references]
+        images, masks = [one.image for one in abnormal], [one.mask for one in abnormal]
+        detector.remember(normal[:2], abnormal=images, masks=masks)
+    return detector
+
+
 @pytest.fixture(scope="module", params=METHODS)
 def detector(request: pytest.FixtureRequest, mini: ClipBackbone) -> Detector:
-    return load_detector(request.param, backbone=mini, image_size=SIZE, untrained=True)
+    return with_references(load_detector(request.param, backbone=mini, image_size=SIZE, untrained=True))
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +67,9 @@ def mixed(detector: Detector, samples: list[Sample]) -> Prediction:
     return detector.predict(samples)
 
 
-def check_answer(prediction: Prediction, count: int, size: int) -> None:
+def check_answer(prediction: Prediction, count: int, shape: tuple[int, int]) -> None:
     score, maps = prediction.score, prediction.anomaly_map
-    assert score.shape == (count,) and maps.shape == (count, size, size)
+    assert score.shape == (count,) and maps.shape == (count, *shape)
     assert torch.isfinite(score).all() and torch.isfinite(maps).all()
     assert (maps.amax((1, 2)) > maps.amin((1, 2))).all(), "a map is constant"
 
@@ -71,8 +83,8 @@ def check_alike(found: Prediction, whole: Prediction, places: Sequence[int]) -> 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_image_gets_a_map_and_a_score(method: str, mini: ClipBackbone, samples: list[Sample]) -> None:
-    detector = load_detector(method, backbone=mini, untrained=True)
-    check_answer(detector.predict([samples[0], samples[2]]), 2, detector.recipe.image_size)
+    detector = with_references(load_detector(method, backbone=mini, untrained=True))
+    check_answer(detector.predict([samples[0], samples[2]]), 2, (detector.recipe.image_size,) * 2)
 
 
 def test_an_image_does_not_depend_on_its_neighbours(
@@ -93,6 +105,28 @@ def test_a_mixed_batch_gives_what_a_batch_per_class_gives(
         check_alike(detector.predict([samples[place] for place in places]), mixed, places)
 
 
+SQUARES = {"visualad": "visualad.alignment"}
+"""Methods that take squares alone, and the part that does."""
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_images_may_keep_their_aspect(method: str, mini: ClipBackbone, samples: list[Sample]) -> None:
+    options = {"backbone": mini, "image_size": SIZE, "untrained": True}
+    overrides = ("profile.image_resize=short-side",)
+    if method in SQUARES:
+        with pytest.raises(InputError, match=rf"'{SQUARES[method]}'.*'square_input'.*image_resize=squash"):
+            load_detector(method, overrides=overrides, **options)
+        return
+    detector = with_references(load_detector(method, overrides=overrides, **options))
+    wide = [dataclasses.replace(sample, image=sample.image[:140, :190].copy()) for sample in samples[::2]]
+    upright = [dataclasses.replace(sample, image=sample.image.transpose(1, 0, 2).copy()) for sample in wide]
+    for images, shape in ((wide, (160, 217)), (upright, (217, 160))):
+        found = detector.predict(images)
+        check_answer(found, 2, shape)
+        if not (detector.recipe.batch_dependent or detector.recipe.transductive):
+            check_alike(detector.predict(images[1:]), found, [1])
+
+
 def load_large(method: str, backbone: ClipBackbone) -> Detector:
     """Load a method; with the side inputs that it has on mini, where their own model cannot be had."""
     try:
@@ -108,7 +142,7 @@ class SharedPasses:
     """Detectors on one backbone; methods that can share a pass over the same images do so, once."""
 
     def __init__(self, backbone: ClipBackbone) -> None:
-        self.detectors = {method: load_large(method, backbone) for method in METHODS}
+        self.detectors = {method: with_references(load_large(method, backbone)) for method in METHODS}
         self.features: dict[str, Features] = {}
 
     def __getitem__(self, method: str) -> tuple[Detector, Features]:
@@ -137,4 +171,4 @@ def large(request: pytest.FixtureRequest) -> SharedPasses:
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_runs_on_a_large_backbone(method: str, large: SharedPasses) -> None:
     detector, features = large[method]
-    check_answer(detector.score(features), image_count(detector), LARGE_SIZE)
+    check_answer(detector.score(features), image_count(detector), (LARGE_SIZE, LARGE_SIZE))

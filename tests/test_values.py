@@ -9,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from zsad.data.order import places_by_name
 from zsad.errors import InputError, ZsadError
 from zsad.values import (
     Conditioning,
@@ -19,7 +20,6 @@ from zsad.values import (
     TokenSet,
     Windows,
     join_scores,
-    places_by_name,
 )
 
 GRID = Grid(2, 3)
@@ -38,7 +38,7 @@ def features(*sets: TokenSet, prepass: bool = False) -> Features:
         sets,
         image,
         ("gear", "tile", "gear"),
-        24,
+        (24, 24),
         {"boxes": torch.arange(6).reshape(3, 2)},
         image + 100 if prepass else None,
         ("a.png", "b.png", "c.png"),

@@ -1,7 +1,8 @@
 """Vision-language zero-shot anomaly detection: methods as recipes of swappable parts.
 
-What the commands do: :func:`load` for ``zsad predict``, :func:`evaluate`, :func:`train`. Torch is imported
-when one of them is called and not with the package, so that ``import zsad`` stays fast.
+What the commands do: :func:`load` for ``zsad predict``, :func:`remember`, :func:`calibrate`,
+:func:`evaluate`, :func:`train`. Torch is imported when one of them is called and not with the package, so
+that ``import zsad`` stays fast.
 """
 
 from __future__ import annotations
@@ -10,74 +11,16 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from zsad.detectors import calibrate, load, remember
+
 if TYPE_CHECKING:
-    from zsad.backbones.clip import ClipBackbone
-    from zsad.detect.detector import Detector
     from zsad.evaluation.evaluate import Evaluated
     from zsad.training.train import Trained
     from zsad.training.trainer import Epoch
     from zsad.weights.loading import WeightsSource
 
-__all__ = ["__version__", "evaluate", "load", "train"]
+__all__ = ["__version__", "calibrate", "evaluate", "load", "remember", "train"]
 __version__ = "0.1.0"
-
-
-def load(
-    method: str,
-    *,
-    backbone: str | ClipBackbone | None = None,
-    weights: WeightsSource | None = None,
-    adapter: str | Path | None = None,
-    device: str = "auto",
-    dtype: str = "auto",
-    image_size: int | None = None,
-    overrides: Sequence[str] = (),
-    seed: int = 0,
-    untrained: bool = False,
-) -> Detector:
-    """Make a method runnable on a backbone.
-
-    Args:
-        method: Name of a method, or ``distribution:name`` where two distributions claim the name.
-        backbone: A name that ``zsad backbones`` lists, ``ARCH:PRETRAINED``, ``hf-hub:...``,
-            ``ARCH[:PRETRAINED]@FILE`` or ``ARCH@random:SEED``; ``timm:NAME``, ``timm:NAME@FILE`` or
-            ``timm:NAME@random:SEED`` for vision alone; None for the default one. Or the ``backbone`` of a
-            detector, which several methods then share in memory; it stays on its device.
-        weights: Learned parameters of the method; needed where a part of it is learned and its plugin ships
-            none for the backbone. A mapping from part to file where parts come from several files.
-        adapter: Folder of an adapter (LoRA) that was learned on the backbone.
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
-        dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
-        image_size: Side of the square input in pixels, or None for the method's own.
-        overrides: ``part.option=value`` and ``part=name``, as ``--set`` takes them.
-        seed: Seed of everything random in the parts.
-        untrained: Accept learnable parts without weights, freshly initialised.
-
-    Returns:
-        The detector, in eval mode, on its device.
-
-    Raises:
-        InputError: If the method, the backbone, the weights, the adapter or an option does not exist or
-            does not fit.
-        ZsadError: If the hub cannot be reached.
-    """
-    from zsad.detect.loading import load
-    from zsad.detect.request import DetectorRequest
-    from zsad.recipe.settings import Settings
-
-    request = DetectorRequest(
-        method=method,
-        backbone=backbone if isinstance(backbone, str) else None,
-        weights=weights,
-        adapter=None if adapter is None else Path(adapter),
-        device=device,
-        dtype=dtype,
-        image_size=image_size,
-        overrides=Settings.parse(overrides),
-        seed=seed,
-        untrained=untrained,
-    )
-    return load(request, backbone=None if isinstance(backbone, str) else backbone)
 
 
 def evaluate(
@@ -104,6 +47,11 @@ def evaluate(
     overrides: Sequence[str] = (),
     untrained: bool = False,
     workers: int | None = None,
+    reference: str | Path | None = None,
+    reference_abnormal: str | Path | None = None,
+    reference_masks: str | Path | None = None,
+    shots: int | None = None,
+    memory: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluated:
     """Evaluate methods on datasets, as ``zsad eval`` does.
@@ -126,7 +74,7 @@ def evaluate(
         abnormal_prompts: Sentences for the abnormal state.
         corrupt: What is done to the images, such as ``brightness:0.3``, one after the other; ``none`` stands
             for nothing.
-        image_size: Side of the square input in pixels, or None for the methods' own.
+        image_size: Side of the square input, or its short side, in pixels, or None for the methods' own.
         batch_size: Images per pass.
         device: As for :func:`load`.
         dtype: As for :func:`load`.
@@ -134,6 +82,12 @@ def evaluate(
         overrides: As for :func:`load`, for every method.
         untrained: Accept learnable parts without weights.
         workers: Processes that decode images, or None for one per core but for the one that computes.
+        reference: Folder of normal images for few-shot methods: one set, or a folder for each class.
+        reference_abnormal: Folder of abnormal ones, for methods that need some.
+        reference_masks: Folder of their masks.
+        shots: How many references are drawn of each class: of ``reference``, or without it of the dataset's
+            training part.
+        memory: File with what a few-shot method remembers, in their place.
         progress: Is called with the images done and their total.
 
     Returns:
@@ -143,6 +97,7 @@ def evaluate(
         InputError: If anything does not exist or does not fit.
         ZsadError: If a method gives no number, or the folder cannot be written to.
     """
+    from zsad.detect.references import reference_request
     from zsad.evaluation.evaluate import Reports, evaluate
     from zsad.evaluation.request import EvaluationRequest
     from zsad.evaluation.summary import STANDARD_METRICS
@@ -171,6 +126,9 @@ def evaluate(
         overrides=Settings.parse(overrides),
         untrained=untrained,
         workers=workers,
+        references=reference_request(reference, reference_abnormal, reference_masks, shots, seed),
+        shots=shots if reference is None else None,
+        memory=None if memory is None else Path(memory),
     )
     return evaluate(request, reports=None if progress is None else Reports.counting(progress))
 
@@ -215,7 +173,7 @@ def train(
         generator: Name of a generator of anomalies, or None.
         copies: Examples that it makes of each normal image.
         adapter: ``lora`` to learn low-rank layers in the towers too.
-        image_size: Side of the square input in pixels, or None for the method's own.
+        image_size: Side of the square input, or its short side, in pixels, or None for the method's own.
         device: As for :func:`load`.
         dtype: Of the frozen towers.
         precision: Of the parts that learn.

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from zsad.errors import ZsadError
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import torch
     from torch import Tensor, nn
 
+    from zsad.inputs import ImageResize
     from zsad.prompts import Prompts
     from zsad.streams import Injection, VisionRequest
     from zsad.values import Conditioning, Features, Provisional, Sample, Scores, Stage
@@ -94,7 +97,8 @@ class BuildContext:
         embed_dim: Channels of the joint space, which is that of the image feature.
         depth: Blocks of the vision tower, or levels of an opaque one.
         patch_size: Side of a patch in pixels, on the coarsest level.
-        image_size: Side of the square input in pixels.
+        image_size: Side of the square input, or length of its short side, in pixels: a multiple of
+            ``patch_size`` but for some opaque towers at their own size.
         taps: Tapped blocks, counted from 1.
         tap_widths: Channels of the tokens at each tap, at its stage; they differ in hierarchical models.
         stage: Stage at which taps are read.
@@ -103,6 +107,7 @@ class BuildContext:
         device: Where parameters and buffers belong.
         seed: Seed of everything random in the part.
         joint_view: The way to the joint space, or None for a tower without one; see :attr:`to_joint`.
+        image_resize: How images are brought to the image size.
     """
 
     vision_width: int
@@ -117,6 +122,7 @@ class BuildContext:
     device: torch.device
     seed: int
     joint_view: JointView | None = None
+    image_resize: ImageResize = "squash"
 
     @property
     def to_joint(self) -> JointView:
@@ -148,7 +154,7 @@ class Auxiliary(Protocol):
     """
 
     def __call__(self, samples: Sequence[Sample], images: Tensor) -> Mapping[str, Tensor]:
-        """Return named tensors with B first, from raw samples and the backbone's input [B, 3, S, S]."""
+        """Return named tensors with B first, from raw samples and the backbone's input [B, 3, H, W]."""
 
 
 class AttentionRefiner(Protocol):
@@ -222,7 +228,11 @@ class ProvisionalConditioner(Protocol):
 
 
 class Scorer(Protocol):
-    """Compares features with text."""
+    """Compares features with text, or with what is remembered of references.
+
+    One that requires ``memory`` finds it in ``Conditioning.memory``. Images whose classes have memories of
+    their own come to it class by class.
+    """
 
     def __call__(self, features: Features, conditioning: Conditioning) -> Scores:
         """Return score sets or a map, and an image score where the method has one at this stage."""
@@ -267,6 +277,46 @@ class LabelledMemory(Protocol[Kept]):
 
     def make_room(self, lengths: Mapping[str, int]) -> None:
         """Give the buffers of these names other lengths; their values follow."""
+
+
+Memory: TypeAlias = "Mapping[str, Tensor]"
+"""What a reference store keeps of the references of one class: named tensors of any shape."""
+
+
+class ReferenceStore(Protocol[Kept]):
+    """Says what is remembered of a few reference images of a class. It keeps nothing itself.
+
+    The references of a class come in an order that depends on what they hold and on nothing else, the normal
+    ones before the abnormal ones. What is learned, or does not depend on references, belongs to the part and
+    not to the memory.
+    """
+
+    def remember(self, features: Features, masks: Tensor | None) -> Kept:
+        """Return what has to be kept of a batch of references.
+
+        Args:
+            features: Behind the feature adapter.
+            masks: [B, H, W] bool at ``features.input_size`` for abnormal references, None for normal ones.
+                Only a store whose spec says ``abnormal_references`` gets masks.
+        """
+
+    def fit(self, kept: Sequence[Kept]) -> Memory:
+        """Return the memory of a class, from what was kept of all its batches, in their order.
+
+        Raises:
+            InputError: These references do not make a memory.
+        """
+
+
+@runtime_checkable
+class ReferenceViews(Protocol):
+    """A reference store that looks at every normal reference in several views, for example turned ones.
+
+    Abnormal references, whose masks would have to follow, are taken as they are.
+    """
+
+    def views(self, image: npt.NDArray[np.uint8]) -> Sequence[npt.NDArray[np.uint8]]:
+        """Return the views of an image [H, W, 3], RGB of any size; the image itself only if it is named."""
 
 
 @runtime_checkable

@@ -54,7 +54,7 @@ class BlockLayers(Protocol):
 
 
 class BlockState(Protocol):
-    """One block of one pass, as terms see it: every attention is computed at most once.
+    """One block of one pass, as terms and edits see it: what is read is computed, and at most once.
 
     Places in a state: first the ``leading`` ones, which are the class token (place 0, where the tower has
     one) and registers; then come the h * w patches of the grid, and injected tokens behind them.
@@ -90,6 +90,9 @@ class BlockState(Protocol):
 
     def attend(self, pair: str) -> Tensor:
         """Return softmax(a b^T / sqrt(d)) v per head, [B, heads, T, d], for a pair such as ``"vv"``."""
+
+    def turn(self, heads: Tensor) -> Tensor:
+        """Turn queries or keys [B, heads, T, d] by their places; where nothing turns, return them."""
 
     def project(self, heads: Tensor) -> Tensor:
         """Merge heads [B, heads, T, d] and apply the out-projection: [B, T, D]."""

@@ -6,9 +6,9 @@ h x w token grid, H x W pixels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 
 from zsad.errors import InputError, ZsadError
 
@@ -18,29 +18,15 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
+    from zsad.inputs import InputForm
+
+V = TypeVar("V")
+
 NORMAL, ABNORMAL = 0, 1
 """Index of the two states wherever text features or score channels hold a pair."""
 
 Stage = Literal["raw", "ln_post", "joint"]
 """Where tokens are read: a block's output, behind ``ln_post``, or in the joint space (also projected)."""
-
-
-class InputForm(NamedTuple):
-    """What a vision tower takes: images that agree in it need be resized once.
-
-    Attributes:
-        size: Side of the square in pixels.
-        mean: Per channel, of values in 0..1.
-        std: Per channel, of values in 0..1.
-        rule: How an image becomes a square; see :func:`zsad.data.preprocess.to_tensor`.
-        order: Which pass of the resize comes first; see :func:`zsad.data.resize.resize`.
-    """
-
-    size: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    rule: str = "squash"
-    order: str = "horizontal-first"
 
 
 @dataclass(frozen=True)
@@ -51,7 +37,7 @@ class Sample:
         image: RGB uint8 [H, W, 3] at native size.
         class_name: Object noun for prompts; a batch may mix classes.
         path: File it came from, or None.
-        tensors: [3, S, S] by the form of a tower's input, where a worker process prepared them.
+        tensors: [3, H, W] by the form of a tower's input, where a worker process prepared them.
     """
 
     image: np.ndarray
@@ -106,6 +92,7 @@ class TokenSet:
         block: Block they were read at, counted from 1.
         class_token: [B, D] in the same stream and space, or None where the stream has none.
         injected: [B, n, D] states of injected tokens there, or None where none take part.
+        registers: [B, R, D] states of the tower's registers there, or None; read beside a class token alone.
     """
 
     name: str
@@ -115,12 +102,13 @@ class TokenSet:
     block: int
     class_token: Tensor | None = None
     injected: Tensor | None = None
+    registers: Tensor | None = None
 
     def mapped(self, function: Callable[[Tensor], Tensor]) -> TokenSet:
-        """Return a copy with ``function`` applied to the tokens, the class token and injected tokens."""
-        class_token = None if self.class_token is None else function(self.class_token)
-        injected = None if self.injected is None else function(self.injected)
-        return replace(self, tokens=function(self.tokens), class_token=class_token, injected=injected)
+        """Return a copy with ``function`` applied to the tokens and to whatever stands beside them."""
+        given = (self.class_token, self.injected, self.registers)
+        beside = (None if tensor is None else function(tensor) for tensor in given)
+        return TokenSet(self.name, function(self.tokens), self.layout, self.space, self.block, *beside)
 
     @property
     def grid(self) -> Grid:
@@ -159,23 +147,31 @@ class Features:
         token_sets: In the order of the method's request: tokens first, windows after them.
         image_feature: [B, C] joint class feature, not normalised.
         class_names: Object noun per image.
-        image_size: Side of the square input in pixels.
+        input_size: Height and width in pixels of what the tower saw, at which maps are made.
         auxiliary: Side inputs by the name of the auxiliary part's output, B first.
         prepass: [B, C] image feature of a plain pass before this one, or None for methods that need none
             (their ``image_feature`` is that of the only pass).
         names: What messages call each image; empty where nobody knows.
+        cut: Rows at the bottom and columns at the right of the resized images that the tower did not see,
+            fewer than a patch.
     """
 
     token_sets: tuple[TokenSet, ...]
     image_feature: Tensor
     class_names: tuple[str, ...]
-    image_size: int
+    input_size: tuple[int, int]
     auxiliary: Mapping[str, Tensor] = field(default_factory=dict)
     prepass: Tensor | None = None
     names: tuple[str, ...] = ()
+    cut: tuple[int, int] = (0, 0)
 
     def __len__(self) -> int:
         return len(self.class_names)
+
+    @property
+    def whole_size(self) -> tuple[int, int]:
+        """Height and width of the resized images, with what was cut."""
+        return self.input_size[0] + self.cut[0], self.input_size[1] + self.cut[1]
 
     @property
     def plain_image_feature(self) -> Tensor:
@@ -236,31 +232,38 @@ class Features:
         )
 
 
-def places_by_name(names: Iterable[str]) -> dict[str, list[int]]:
-    """Return where each name stands, in the order of first appearance."""
-    places: dict[str, list[int]] = {}
-    for place, name in enumerate(names):
-        places.setdefault(name, []).append(place)
-    return places
+def _required(value: V | None, what: str, word: str) -> V:
+    if value is None:
+        raise ZsadError(f"a part reads {what} before any has set it; it has to require '{word}'")
+    return value
 
 
 @dataclass(frozen=True)
 class Conditioning:
-    """The text side of a batch.
+    """What a batch is compared with: the text side, and what is remembered of references.
 
     Attributes:
-        text_features: [B, 2, C], one vector for the normal and one for the abnormal state; [B, 0, C] for a
-            method without text.
-        raw: [B, n, C] features of the single prompts, not normalised, or None where the classes of the
-            batch differ in their number.
+        text_features: [B, 2, C], vectors of the normal and the abnormal state; [B, 0, C] without text.
+        raw: [B, n, C] features of the single prompts, not normalised; None where the classes differ in n.
         intermediates: Named tensors that the scorer may read, for example ``prototypes.normal``, B first.
         provisional: What the prompts gave before a conditioner that asked for it edited them, or None.
+        memory: What is remembered of references, the same for all these images, or None.
     """
 
     text_features: Tensor
     raw: Tensor | None = None
     intermediates: Mapping[str, Tensor] = field(default_factory=dict)
     provisional: Provisional | None = None
+    memory: Mapping[str, Tensor] | None = None
+
+    @property
+    def required_memory(self) -> Mapping[str, Tensor]:
+        """The memory, for scorers that require ``memory``.
+
+        Raises:
+            ZsadError: There is none.
+        """
+        return _required(self.memory, "a memory", "memory")
 
     def select(self, places: Sequence[int]) -> Conditioning:
         """Return the conditioning of the images at ``places`` of the batch."""
@@ -270,6 +273,7 @@ class Conditioning:
             None if self.raw is None else self.raw[index],
             {name: tensor[index] for name, tensor in self.intermediates.items()},
             self.provisional and self.provisional.select(places),
+            self.memory,
         )
 
 
@@ -314,11 +318,7 @@ class Scores:
         Raises:
             ZsadError: No stage has set it.
         """
-        if self.map is None:
-            raise ZsadError(
-                "a part reads the anomaly map before any has set it; it has to require 'anomaly_map'"
-            )
-        return self.map
+        return _required(self.map, "the anomaly map", "anomaly_map")
 
     @property
     def required_image_score(self) -> Tensor:
@@ -327,11 +327,7 @@ class Scores:
         Raises:
             ZsadError: No stage has set it.
         """
-        if self.image_score is None:
-            raise ZsadError(
-                "a part reads the image score before any has set it; it has to require 'image_score'"
-            )
-        return self.image_score
+        return _required(self.image_score, "the image score", "image_score")
 
     def with_image_score(self, score: Tensor, stage: str) -> Scores:
         """Return a copy whose image score [B] is ``score``, with ``stage`` added to the trace."""
@@ -382,7 +378,7 @@ class Prediction:
 
     Attributes:
         score: [B] image scores, float32 (float64 from a float64 tower); higher is more anomalous.
-        anomaly_map: [B, S, S] at the detector's image size, in the same precision.
+        anomaly_map: [B, H, W] over the whole of the resized images, in the same precision.
         class_names: Object noun per image.
         trace: Which stages set the image score.
         names: What messages call each image; empty where nobody knows.

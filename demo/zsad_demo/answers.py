@@ -20,7 +20,7 @@ class Question:
 
     Attributes:
         model: What was chosen.
-        image_size: Side of the square input in pixels.
+        image_size: Side of the square input, or its short side, in pixels.
         words: Sentences in the place of the method's own.
     """
 
@@ -45,7 +45,7 @@ class Answer:
 
     Attributes:
         score: Image score; higher is more anomalous.
-        anomaly_map: [S, S] float32.
+        anomaly_map: [h, w] float32.
         display: The fixed range of the map in pictures.
         info: What stands behind the numbers.
         trace: Which stages set the image score.

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from zsad.backbones.clip import ClipBackbone
 from zsad.detect.detector import backbone_facts
+from zsad.detect.references import few_shot_methods
 from zsad.errors import InputError, ZsadError, nearest
 from zsad.plugin.host import Host
 from zsad.plugin.imports import resource_path
-from zsad.recipe.recipes import load_recipe
 from zsad.recipe.resolution import resolve
 from zsad.recipe.resolved import ResolvedRecipe
 from zsad.weights.card import read_card
@@ -29,7 +29,7 @@ class Model:
         backbone: Name of the backbone.
         method: Name of the method.
         weights: File with the learned parts, or None for those that come with the plugin.
-        image_size: Side of the square input in pixels, unless the visitor asks for another.
+        image_size: Side of the square input, or its short side, in pixels, unless a visitor asks for another.
         takes_words: Whether the prompts can be the visitor's own.
         needs_several: Whether an image is judged by the others sent with it.
     """
@@ -59,6 +59,8 @@ def models_on(
         try:
             resolved = resolve(host, method, backbone_facts(backbone))
         except ZsadError:  # it does not fit this backbone, or its plugin is broken: `zsad methods` says so
+            continue
+        if resolved.reference_store is not None:  # a page has no place yet to give references
             continue
         files: list[Path | None] = list(weights.get(method, ()))
         if has_own_weights(resolved, backbone):
@@ -119,15 +121,7 @@ def parse_weights(given: Sequence[str], host: Host) -> dict[str, list[Path]]:
 
 def methods_with_references(host: Host) -> dict[str, str]:
     """Return the methods that take reference images, with their summaries."""
-    found: dict[str, str] = {}
-    for method in host.recipes.names():
-        try:
-            recipe = load_recipe(host, method)
-        except ZsadError:
-            continue
-        if recipe.parts.reference_store is not None:
-            found[method] = recipe.summary
-    return found
+    return {method: recipe.summary for method, recipe in few_shot_methods(host).items()}
 
 
 def _takes_words(resolved: ResolvedRecipe) -> bool:

@@ -59,7 +59,7 @@ def compare(
         upload: The image.
         noun: Object noun.
         labels: Of the models.
-        image_size: Side of the square input in pixels, or None for each method's own.
+        image_size: Side of the square input, or its short side, in pixels, or None for each method's own.
 
     Raises:
         InputError: Too few or too many methods, or one that needs several images.

@@ -14,6 +14,7 @@ import torch
 from zsad.backbones.clip import ClipBackbone
 from zsad.backbones.loading import load_backbone
 from zsad.backbones.names import default_backbone
+from zsad.data.preprocess import equal_sizes
 from zsad.detect.detector import Detector
 from zsad.detect.loading import load
 from zsad.detect.passes import encode_together, group_by_pass
@@ -154,11 +155,12 @@ class Engine:
             noun: Object noun.
 
         Yields:
-            The names of a group with its prediction, or with None where the answers wait for the end: then
-            the last names are those of all that waited.
+            The names of images that shared a pass with their prediction, or with None where the answers wait
+            for the end: then the last names are those of all that waited.
 
         Raises:
-            InputError: The question does not fit its backbone.
+            InputError: The question does not fit its backbone, or images that are to be compared are resized
+                to different sizes.
             ZsadError: The method gave a score that is no number.
         """
         with self._lock:
@@ -169,11 +171,13 @@ class Engine:
                 names = [name for name, _ in images]
                 if not names:
                     continue
-                prediction = self._judged(detector, scope, [Sample(image, noun) for _, image in images])
+                judged = self._judged(detector, scope, [Sample(image, noun) for _, image in images])
                 del images
-            if prediction is None:
-                waiting += names
-            yield names, prediction
+            for places, prediction in judged:
+                own = [names[place] for place in places]
+                if prediction is None:
+                    waiting += own
+                yield own, prediction
         with self._lock:
             last = detector.finish(scope)
         if last is not None:
@@ -204,11 +208,16 @@ class Engine:
                 found[question] = _answer(self._ready(question), prediction, seconds)
         return found
 
-    def _judged(self, detector: Detector, scope: Scope, samples: list[Sample]) -> Prediction | None:
+    def _judged(
+        self, detector: Detector, scope: Scope, samples: list[Sample]
+    ) -> list[tuple[list[int], Prediction | None]]:
+        """Return the places of images of one size with their prediction."""
+        found: list[tuple[list[int], Prediction | None]] = []
         with self._lock:
-            (features,) = self._encode([detector], samples)
-            prediction = detector.add(scope, features)
-        return prediction
+            for places in equal_sizes(samples, detector.reading.form):
+                (features,) = self._encode([detector], [samples[place] for place in places])
+                found.append((places, detector.add(scope, features)))
+        return found
 
     def _encode(self, group: Sequence[Detector], samples: Sequence[Sample]) -> list[Features]:
         features = encode_together(group, samples)

@@ -95,7 +95,7 @@ class Thresholded(NamedTuple):
 
 
 def resized_map(anomaly_map: npt.NDArray[np.float32], height: int, width: int) -> npt.NDArray[np.float32]:
-    """Return a map [S, S] at another size, [H, W] float32, bilinear."""
+    """Return a map [h, w] at another size, [H, W] float32, bilinear."""
     return native_map(torch.from_numpy(anomaly_map), height, width)
 
 

@@ -167,6 +167,12 @@ def test_edits_feed_on(tower: VisionTower, images: Tensor) -> None:
     torch.testing.assert_close(image, staged(tower, states[-1], "joint")[:, 0], **CLOSE)
 
 
+def test_an_edit_pays_for_what_it_reads(tower: VisionTower, images: Tensor) -> None:
+    tower.counts.clear()
+    tower(images, [VisionRequest()], injection=Injection(edits={3: ByValues()}))
+    assert tower.counts["attention:qk"] == 3 and tower.counts["attention:vv"] == 1
+
+
 def test_a_refined_stream_reads_the_edited_one(tower: VisionTower, images: Tensor) -> None:
     weight = torch.randn(64, 64, generator=torch.Generator().manual_seed(5)) / 8
     request = TokenRequest("vv", 3, Stream(3, SelfAttention(("vv",))), stage="raw")

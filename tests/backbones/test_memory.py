@@ -24,22 +24,36 @@ def test_the_estimate_counts_tokens_pairs_and_pixels(tower: VisionTower) -> None
     side = 64 * tower.patch_size
     tokens = 64 * 64
     expected = 4 * tokens**2 + 12 * 4 * tokens * tower.width + 48 * side**2
-    assert needed_memory(tower, side) == expected
+    assert needed_memory(tower, side, side) == expected
 
 
 @pytest.mark.parametrize("gibibytes", [0.5, 2, 16])
 def test_the_sentence_names_the_largest_size_that_fits(tower: VisionTower, gibibytes: float) -> None:
     available, patch = int(gibibytes * 2**30), tower.patch_size
-    fitting = [side for side in range(patch, 6000, patch) if needed_memory(tower, side) <= available]
-    check_memory(tower, fitting[-1], available)
-    check_memory(tower, 10**9, None)
+    fitting = [side for side in range(patch, 6000, patch) if needed_memory(tower, side, side) <= available]
+    check_memory(tower, fitting[-1], fitting[-1], available)
+    check_memory(tower, 10**9, 10**9, None)
     for side in (fitting[-1] + patch, 10**5, 10**12):
         begun = time.perf_counter()
         with pytest.raises(
             InputError, match=rf"image size {side} needs .* --image-size {fitting[-1]} or less"
         ):
-            check_memory(tower, side, available)
+            check_memory(tower, side, side, available)
         assert time.perf_counter() - begun < 1
+
+
+def test_the_sentence_names_the_largest_short_side_that_fits(tower: VisionTower) -> None:
+    available, patch = 2 * 2**30, tower.patch_size
+    fitting = [
+        side for side in range(patch, 6000, patch) if needed_memory(tower, side, 3 * side) <= available
+    ]
+    check_memory(tower, fitting[-1], 3 * fitting[-1], available)
+    side = fitting[-1] + patch
+    for size in ((side, 3 * side), (3 * side, side)):
+        said = rf"image size {side}, with which this image has {size[1]} x {size[0]} pixels, needs at least"
+        with pytest.raises(InputError, match=rf"{said} .* --image-size {fitting[-1]} or less"):
+            check_memory(tower, *size, available)
+    check_memory(tower, side, side, available)
 
 
 def test_what_is_free(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:

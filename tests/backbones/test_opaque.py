@@ -75,7 +75,7 @@ def test_taps_of_hierarchical_models_are_timm_s(name: str) -> None:
         assert tower.embed_dim == output.image_feature.shape[1]
         widths = tuple(maps_.shape[1] for maps_ in maps)
         assert tower.tap_widths(blocks, "raw") == widths and tower.width == widths[-1]
-        assert tower.levels(side) == tuple((m.shape[2] * m.shape[3], m.shape[1]) for m in maps)
+        assert tower.levels(side, side) == tuple((m.shape[2] * m.shape[3], m.shape[1]) for m in maps)
     assert tower.patch_size == 32 and tower.native_image_size == 224
 
 
@@ -147,6 +147,34 @@ def test_sizes_that_it_does_not_take(convnext: ClipBackbone) -> None:
         fixed.check_image_size(96)
 
 
+@pytest.mark.parametrize("name", ["swin_tiny_patch4_window7_224", "convnext_atto", "eva02_tiny_patch14_224"])
+def test_images_that_keep_their_aspect(name: str) -> None:
+    options, native, _ = MODELS[name]
+    model = drawn(name, **{key: value for key, value in options.items() if key != "depth"})
+    tower = backbone_over(model, name, native).vision_tower()
+    assert isinstance(tower, OpaqueTower)
+    side = 4 * tower.patch_size
+    tower.check_image_size(side, "short-side")
+    images = torch.randn(2, 3, side, side + tower.patch_size, generator=torch.Generator().manual_seed(1))
+    (output,) = tower(images, [VisionRequest((TokenRequest("t", tower.depth, stage="raw"),))])
+    theirs = model.forward_intermediates(images, intermediates_only=True)
+    (entry,) = output.token_sets
+    assert entry.grid == Grid(*theirs[-1].shape[2:]) and entry.grid.width > entry.grid.height
+    assert torch.equal(entry.tokens, theirs[-1].flatten(2).transpose(1, 2))
+    expected = tuple((maps.shape[2] * maps.shape[3], maps.shape[1]) for maps in theirs)
+    assert tower.levels(*images.shape[2:]) == expected
+    with pytest.raises(InputError, match=r"is not a multiple of the backbone's patch size"):
+        tower.check_image_size(side + 1, "short-side")
+
+
+def test_models_of_square_images_alone() -> None:
+    fixed = load_backbone("timm:mixer_s32_224@random:0", "cpu", "float32").vision_tower()
+    with pytest.raises(
+        InputError, match=r"mixer_s32_224 takes no images that are longer .*--set profile.image_resize=squash"
+    ):
+        fixed.check_image_size(224, "short-side")
+
+
 def test_its_numerics_are_its_own(convnext: ClipBackbone) -> None:
     for change in ({"activation": "gelu"}, {"position_embedding": "bicubic"}):
         with pytest.raises(
@@ -164,7 +192,7 @@ def test_it_has_no_blocks_to_adapt(convnext: ClipBackbone) -> None:
 def test_memory_counts_the_finest_map(convnext: ClipBackbone) -> None:
     tower, side = convnext.vision_tower(), 224
     states, similarity = 12 * (56 * 56 * 40) * 4, 4 * 49 * 49
-    assert needed_memory(tower, side) == similarity + states + 48 * side * side
+    assert needed_memory(tower, side, side) == similarity + states + 48 * side * side
 
 
 def test_half_precision_moves_the_model() -> None:

@@ -92,6 +92,11 @@ def test_every_tap_is_timm_s(pair: tuple[str, Any, VisionTower], grid: tuple[int
             else:
                 assert entry.class_token is not None and before is not None
                 assert difference(entry.class_token, before[:, 0]) <= 1e-5
+            if model.cls_token is None or leading == 1:
+                assert entry.registers is None
+            else:
+                assert entry.registers is not None and before is not None
+                assert difference(entry.registers, before[:, 1:]) <= 1e-5
     everything = model.forward_features(images)
     assert difference(output.token_sets[-1].tokens, everything[:, leading:]) <= 1e-5
     assert torch.equal(everything, last)

@@ -77,6 +77,24 @@ def tokens_of(tower: VisionTower, images: Tensor, *requests: TokenRequest, **opt
     return [entry.tokens for entry in output.token_sets]
 
 
+@pytest.mark.parametrize("size", [(48, 96), (128, 64)])
+def test_other_grids_are_those_of_an_open_clip_made_for_them(
+    tower: VisionTower, module: nn.Module, size: tuple[int, int]
+) -> None:
+    config = json.loads(CONFIG.read_text())
+    config["vision_cfg"] |= {"image_size": size}
+    theirs = open_clip.CLIP(**config).eval()
+    state = module.state_dict()
+    open_clip.model.resize_pos_embed(state, theirs, interpolation="bicubic", antialias=True)
+    theirs.load_state_dict(state)
+    images = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(2))
+    (output,) = tower(images, [VisionRequest((TokenRequest("t", LAST, stage="raw"),))])
+    torch.testing.assert_close(output.image_feature, theirs.encode_image(images), **CLOSE)
+    expected = theirs.visual.forward_intermediates(images, indices=[LAST - 1], output_fmt="NLC")
+    torch.testing.assert_close(output.token_sets[0].tokens, expected["image_intermediates"][0], **CLOSE)
+    assert output.token_sets[0].grid == Grid(size[0] // tower.patch_size, size[1] // tower.patch_size)
+
+
 def test_class_feature_and_taps_are_open_clip_s(
     tower: VisionTower, module: nn.Module, images: Tensor
 ) -> None:

@@ -218,6 +218,8 @@ DATA = (
 BASE = {
     "predict": "predict {photo_png} --method clip-baseline --backbone {tiny} --out {out}",
     "eval": "eval --method clip-baseline --data folder={set} --backbone {tiny} --workers 0 --out {out}",
+    "calibrate": "calibrate --normals {parts} --method clip-baseline --rule quantile --backbone {tiny} "
+    "--out {out}/c.json",
     "train": "train --method anomalyclip --data folder={parts} --backbone {tiny} --no-cache --out {out}",
 }
 OWN = {
@@ -225,12 +227,29 @@ OWN = {
         **COMMON, "--weights": WEIGHTS, "--adapter": ADAPTERS, "--set": SETS, "--out": OUTS,
         "--class-name": (("", "--class-name is empty"), ("_", "--class-name is empty")),
         "--normal-prompt": SENTENCES, "--abnormal-prompt": SENTENCES,
-        "--threshold": (("x", "--threshold"), ("", "--threshold"), ("nan", "--threshold")),
+        "--threshold": (("x", "neither a number nor a file"), ("", "empty"), ("nan", "--threshold nan"),
+                        ("{text_png}", r"text\.png' is no calibration"), ("{folder}", "nor a file"),
+                        ("{list_json}", r"list\.json' is no calibration")),
         "--tile": (("x", "--tile"), ("0", "tiles of 0 pixels"), ("-1", "tiles of -1")),
         "--overlap": (("x", "--overlap"), ("0.5", "give --tile N too")),
-        "--pixel-threshold": (("x", "--pixel-threshold"), ("inf", "pixel threshold")),
+        "--pixel-threshold": (("x", "--pixel-threshold"), ("inf", "--pixel-threshold inf is no number")),
         "--batch-size": tuple((value, "--batch-size") for value in NUMBERS),
         "--log-file": (("{folder}", "--log-file"), ("{below}", "--log-file"), ("", "--log-file")),
+    },
+    "calibrate": {
+        **{option: COMMON[option] for option in ("--method", "--image-size", "--seed", "--nope")},
+        "--normals": (("", "it is empty"), ("{missing}", "missing"), ("{folder}", "folder"),
+                      ("{text_png}", r"text\.png.*take it out of --normals|needs the spread")),
+        "--out": (("", "--out"), ("{photo_png}", r"photo\.png"), ("{folder}", "name a file"),
+                  ("{below}", r"photo\.png")),
+        "--rule": (("", "--rule"), ("nope", "--rule"), ("fixed", "--threshold is missing")),
+        "--false-alarm": (("x", "--false-alarm"), ("0", "a share between 0 and 1"), ("nan", "a share"),
+                          ("1", "a share between 0 and 1")),
+        "--threshold": (("x", "--threshold"), ("0.5", "what --rule quantile computes")),
+        "--pixel-threshold": (("x", "--pixel-threshold"), ("0.5", "what --rule quantile computes")),
+        "--class-name": (("", "--class-name is empty"), ("_", "--class-name is empty")),
+        "--tile": (("x", "--tile"), ("0", "tiles of 0 pixels")),
+        "--overlap": (("x", "--overlap"), ("0.5", "give --tile N too")),
     },
     "eval": {
         **COMMON, "--weights": WEIGHTS, "--adapter": ADAPTERS, "--set": SETS, "--out": OUTS, "--data": DATA,

@@ -73,6 +73,7 @@ def test_list_as_json(parts, capsys, argv):
         "transductive": False,
         "provisional": [],
         "companions": [],
+        "abnormal_references": False,
         "distribution": "acme",
     }
     assert found["invert.invert"]["distribution"] == "zsad-invert"

@@ -331,3 +331,41 @@ def test_an_empty_name_is_not_the_current_folder(zsad, tiny, photo, tmp_path, mo
     answer = zsad("predict", "", "--method", "clip-baseline", "--backbone", tiny)
     assert answer.code == 2 and "it is empty; name a file or a folder" in answer.sentence
     assert not (tmp_path / "zsad-predictions").exists()
+
+
+def test_images_may_keep_their_aspect(zsad, tiny, photo, tmp_path) -> None:
+    upright = tmp_path / "upright.png"
+    Image.open(photo).rotate(90, expand=True).save(upright)
+    words = ("--method", "clip-baseline", "--backbone", tiny, "--set", "profile.image_resize=short-side")
+    both = zsad("predict", photo, upright, *words, "--save-maps", "--out", tmp_path / "both", "--json")
+    assert both.code == 0, both.err
+    report = json.loads(both.out)
+    assert report["recipe"]["profile"]["image_resize"] == "short-side"
+    assert "at 64 px on the short side, recipe" in both.err
+    for entry, path, shape in zip(report["images"], (photo, upright), ((70, 90), (90, 70)), strict=True):
+        assert entry["path"] == str(path)
+        alone = zsad("predict", path, *words, "--save-maps", "--out", tmp_path / path.stem, "--json")
+        (single,) = json.loads(alone.out)["images"]
+        assert entry["score"] == pytest.approx(single["score"], abs=1e-6)
+        maps = [np.load(each["map"]) for each in (entry, single)]
+        assert maps[0].shape == shape
+        np.testing.assert_allclose(maps[0], maps[1], atol=1e-6)
+
+
+def test_what_cannot_keep_the_aspect_is_refused(zsad, tiny, photo, tmp_path) -> None:
+    upright = tmp_path / "upright.png"
+    Image.open(photo).rotate(90, expand=True).save(upright)
+    short = ("--set", "profile.image_resize=short-side", "--backbone", tiny, "--out", tmp_path / "out")
+    compared = zsad("predict", photo, upright, "--method", "musc", *short)
+    assert compared.code == 2
+    assert "takes them of one shape; one of 64 x 82 pixels came after others" in compared.sentence
+    assert compared.sentence.endswith("use --set profile.image_resize=squash")
+    square = zsad("predict", photo, "--method", "visualad", "--untrained", *short)
+    assert square.code == 2 and "'square_input'" in square.sentence
+    assert square.sentence.endswith("use --set profile.image_resize=squash")
+    learned = zsad("predict", photo, "--method", "anomalyclip", *short[:2], "--out", tmp_path / "out")
+    assert learned.code == 2
+    assert (
+        "image resize 'squash', this run uses 'short-side'; use --set profile.image_resize=squash"
+        in learned.sentence
+    )

@@ -73,7 +73,8 @@ def test_the_files_of_a_run(zsad, tmp_path) -> None:
     with (out / "predictions.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert [(row["path"], float(row["score"])) for row in rows[:-1]] == answers(out)
-    assert list(rows[0]) == ["path", "score", "decision", "overlay", "map", "error", "mask", "regions"]
+    assert list(rows[0]) == ["path", "score", "decision", "overlay", "map", "error", "mask", "regions",
+                             "confidence", "explanation"]  # fmt: skip
     assert (
         rows[-1]["path"] == str(images / "2.png") and "2.png" in rows[-1]["error"] and rows[-1]["score"] == ""
     )
@@ -184,7 +185,7 @@ def test_two_runs_do_not_share_a_folder(zsad, tmp_path) -> None:
 def test_a_threshold_that_is_no_score_is_refused_at_once(zsad, tmp_path, value) -> None:
     images, out = drawn(tmp_path / "in", 1), tmp_path / "out"
     answer = zsad(*words(images, out, f"--threshold={value}"))
-    assert answer.code == 2 and f"--threshold {value} is no score" in answer.sentence and not out.exists()
+    assert answer.code == 2 and f"--threshold {value} is no number" in answer.sentence and not out.exists()
 
 
 def test_no_two_images_write_to_one_file(zsad, tmp_path) -> None:
@@ -252,14 +253,14 @@ def test_regions_and_masks_are_those_of_the_map(zsad, tmp_path) -> None:
     assert again.code == 0 and "2 of 3 images were finished already" in again.err
     assert Path(report["images"][1]["mask"]).is_file()
     other = zsad(*words(images, out, "--pixel-threshold", level + 1, "--save-masks", "--resume"))
-    assert other.code == 2 and "files.pixel_threshold was" in other.err
+    assert other.code == 2 and "pixel_threshold was" in other.err
 
 
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (["--save-masks"], "--save-masks needs --pixel-threshold"),
-        (["--pixel-threshold", "nan"], "nan is no value"),
+        (["--save-masks"], "--save-masks needs a threshold of the map"),
+        (["--pixel-threshold", "nan"], "--pixel-threshold nan is no number"),
     ],
 )
 def test_a_mask_needs_a_value_of_the_map(zsad, tmp_path, given, said) -> None:

@@ -426,6 +426,15 @@ def test_two_datasets_are_learned_together(train, root, tmp_path) -> None:
     ]
 
 
+def test_training_takes_squares(train, tmp_path) -> None:
+    answer = train("--set", "profile.image_resize=short-side")
+    assert answer.code == 2 and answer.sentence == (
+        "error: training takes images as squares, not by profile.image_resize 'short-side'; use --set "
+        "profile.image_resize=squash"
+    )
+    assert not (tmp_path / "w").exists()
+
+
 def test_images_of_any_size(train, root) -> None:
     for name in ("good/0.png", "bad/3.png", "masks/bad/3.png"):
         picture = Image.open(root / name)

@@ -178,20 +178,20 @@ def test_resized_like_torchvision(mask, side) -> None:
     whole = Image.fromarray(mask.astype(np.uint8) * 255)
     picture = as_published(whole, side, Image.Resampling.BILINEAR)
     published = to_tensor(Resize((side, side), InterpolationMode.BILINEAR)(picture))[0].numpy() > 0.5
-    np.testing.assert_array_equal(resize_mask(mask, side), published)
+    np.testing.assert_array_equal(resize_mask(mask, side, side), published)
     nearest = Resize((side, side), InterpolationMode.NEAREST)(whole)
-    np.testing.assert_array_equal(resize_mask(mask, side, "nearest"), np.asarray(nearest) > 127)
+    np.testing.assert_array_equal(resize_mask(mask, side, side, "nearest"), np.asarray(nearest) > 127)
 
 
 def test_thin_defects() -> None:
     mask = np.zeros((100, 100), bool)
     mask[:, 52] = True
-    assert MASK_RULE == "bilinear>0.5" and not resize_mask(mask, 20).any()
-    assert resize_mask(mask, 20, "nearest").any()
+    assert MASK_RULE == "bilinear>0.5" and not resize_mask(mask, 20, 20).any()
+    assert resize_mask(mask, 20, 20, "nearest").any()
 
 
 def test_wrong_resizing() -> None:
     with pytest.raises(InputError, match="unknown mask rule 'area'"):
-        resize_mask(MASK, 8, "area")  # type: ignore[arg-type]
+        resize_mask(MASK, 8, 8, "area")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="must be 1 or more"):
-        resize_mask(MASK, 0)
+        resize_mask(MASK, 8, 0)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zsad.data.pictures import colours, overlay
+from zsad.data.pictures import captioned, colours, overlay, overlay_above
 from zsad.errors import InputError
 
 
@@ -96,3 +96,52 @@ def test_what_cannot_be_drawn_is_refused():
 def test_no_torch_is_imported():
     code = "import sys, zsad.data.pictures, zsad.files, zsad.data.images; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@given(
+    st.floats(-10, 10),
+    st.floats(1e-6, 10),
+    st.lists(st.floats(-20, 20, width=32), min_size=1, max_size=20),
+)
+def test_a_picture_above_a_threshold_shows_nothing_below_it(threshold, scale, values):
+    row = np.array([values], np.float32)
+    image = picture(1, len(values))
+    result = overlay_above(image, row, threshold, scale)
+    below = row.astype(np.float64) < threshold
+    np.testing.assert_array_equal(result[below], image[below])
+    # The colour of a pixel is its own: what else is in the image changes nothing.
+    for place in range(len(values)):
+        alone = overlay_above(image[:, [place]], row[:, [place]], threshold, scale)
+        np.testing.assert_array_equal(alone, result[:, [place]])
+
+
+def test_the_colour_above_a_threshold_is_that_of_the_sigmoid():
+    image, steps = np.full((1, 5, 3), 200, np.uint8), np.array([[0.0, 0.5, 1.0, 3.0, np.inf]])
+    share = 1 / (1 + np.exp(-steps[0]))
+    result = overlay_above(image, steps * 0.2 + 0.6, 0.6, 0.2)
+    for place in range(5):
+        alone = overlay(image[:, :1], np.full((1, 1), share[place]), 0, 1)
+        np.testing.assert_allclose(result[:, [place]].astype(int), alone.astype(int), atol=1)
+    np.testing.assert_array_equal(result[:, :1], overlay(image[:, :1], np.full((1, 1), 0.5), 0, 1))
+
+
+@pytest.mark.parametrize("scale", [0, -1, np.nan, np.inf])
+def test_a_threshold_without_a_scale_is_refused(scale):
+    with pytest.raises(InputError, match="no colour scale"):
+        overlay_above(picture(), np.zeros((12, 16)), 0.5, scale)
+    with pytest.raises(InputError, match="NaN"):
+        overlay_above(picture(1, 1), np.full((1, 1), np.nan), 0.5, 1)
+
+
+@pytest.mark.parametrize("width", [16, 400, 1200])
+def test_a_caption_stands_under_the_image_and_is_read_line_by_line(width):
+    image = picture(12, width)
+    text = "normal (confidence 0.075): the score lies below the threshold; no region above the threshold " * 3
+    result = captioned(image, text)
+    assert result.dtype == np.uint8 and result.shape[1] == max(width, 400)
+    np.testing.assert_array_equal(result[:12, :width], image)
+    strip = result[12:].astype(int).sum(2) < 3 * 120
+    assert strip.any() and not strip[:, -1].any()
+    fewer = captioned(image, text[:40])
+    assert fewer.shape[0] < result.shape[0]
+    np.testing.assert_array_equal(captioned(image, text), result)

@@ -66,7 +66,8 @@ def test_two_files_of_one_name_are_refused(weights: Path, tmp_path: Path) -> Non
 
 
 def test_references_are_offered_where_a_recipe_has_a_reference_store(site: Site) -> None:
-    assert methods_with_references(host.get_host()) == {}
+    before = methods_with_references(host.get_host())
+    assert "nearest-neighbour" in before and "clip-baseline" not in before
     recipe = """
         name: fewshot
         summary: compares with references
@@ -84,7 +85,12 @@ def test_references_are_offered_where_a_recipe_has_a_reference_store(site: Site)
     site.install(
         "fewshot", {"fewshot/__init__.py": plugin, "fewshot/recipe.yaml": recipe}, {"fewshot": "fewshot"}
     )
-    assert methods_with_references(host.get_host()) == {"fewshot": "compares with references"}
+    assert methods_with_references(host.get_host()) == before | {"fewshot": "compares with references"}
+
+
+def test_a_method_that_needs_references_is_no_choice_of_the_page(engine: Engine) -> None:
+    offered = {model.method for model in engine.models.values()}
+    assert offered and offered.isdisjoint(methods_with_references(host.get_host()))
 
 
 def test_a_newcomer_is_offered_two_methods_that_share_a_pass(engine: Engine) -> None:

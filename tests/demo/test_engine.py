@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.conftest import Site
 from tests.loading import load_detector
 from zsad.backbones.vision import VisionTower
 from zsad.data.images import read_image
 from zsad.errors import InputError
+from zsad.plugin.host import get_host
 from zsad_demo import engine as engine_module
 from zsad_demo.answers import Question
 from zsad_demo.engine import KEPT_DETECTORS, Engine, Group
@@ -146,6 +148,52 @@ def test_images_judged_in_batches_are_those_judged_alone(
     for path in chosen:
         alone = engine.ask([question(engine, "clip-baseline")], read_image(path), "biscuit")
         assert found[path.name] == pytest.approx(alone.answers[0].score, abs=1e-5)
+
+
+def test_images_that_keep_their_aspect_may_be_of_any_shape(
+    site: Site, samples: list[Path], passes: list[int]
+) -> None:
+    plugin = """
+        from zsad.plugin.hookspecs import hookimpl
+        from zsad.plugin.specs import RecipeSpec
+
+        zsad_api = 1
+
+        @hookimpl
+        def zsad_recipes():
+            yield RecipeSpec("native-baseline", "native_aspect:baseline.yaml")
+            yield RecipeSpec("native-musc", "native_aspect:musc.yaml")
+    """
+    recipes = {
+        f"native_aspect/{name}.yaml": f"""
+            extends: {of}
+            name: native-{name}
+            profile: {{image_resize: short-side}}
+        """
+        for name, of in {
+            "baseline": "zsad_plugins.clip_baseline:recipe.yaml",
+            "musc": "zsad_plugins.musc:recipe.yaml",
+        }.items()
+    }
+    site.install(
+        "native-aspect", {"native_aspect/__init__.py": plugin, **recipes}, {"native": "native_aspect"}
+    )
+    engine = Engine(device="cpu", dtype="float32", host=get_host())
+    whole = read_image(samples[0])
+    images = [whole[:200], whole, whole[:, :200], whole[:200]]
+    group: Group = nullcontext([(f"{number}", image) for number, image in enumerate(images)])
+    asked = question(engine, "native-baseline")
+    steps = list(engine.judge(asked, [group], "biscuit"))
+    assert [names for names, _ in steps] == [["0", "3"], ["1"], ["2"]] and passes == [2, 1, 1]
+    for names, prediction in steps:
+        assert prediction is not None
+        for name, score, anomaly_map in zip(names, prediction.score, prediction.anomaly_map, strict=True):
+            answer = engine.ask([asked], images[int(name)], "biscuit").answers[0]
+            assert float(score) == pytest.approx(answer.score, abs=1e-5)
+            np.testing.assert_allclose(anomaly_map.numpy(), answer.anomaly_map, atol=1e-5)
+    assert steps[0][1].anomaly_map.shape == (2, 240, 384)
+    with pytest.raises(InputError, match="takes them of one shape"):
+        list(engine.judge(question(engine, "native-musc"), [group], "biscuit"))
 
 
 def test_a_method_that_compares_images_answers_at_the_end(engine: Engine, samples: list[Path]) -> None:

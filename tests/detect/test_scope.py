@@ -17,7 +17,7 @@ SIDE = 4
 def features_of(values: Sequence[float], names: Sequence[str]) -> Features:
     tokens = torch.tensor(values)[:, None, None].expand(-1, SIDE * SIDE, 1)
     entry = TokenSet("t", tokens, Grid(SIDE, SIDE), "joint", 1)
-    return Features((entry,), tokens[:, 0], tuple(names), SIDE, {"twice": 2 * tokens[:, 0]})
+    return Features((entry,), tokens[:, 0], tuple(names), (SIDE, SIDE), {"twice": 2 * tokens[:, 0]})
 
 
 def add(scope: Scope, features: Features) -> Prediction | None:

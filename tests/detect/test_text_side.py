@@ -55,7 +55,7 @@ def shifted(prompts: Prompts, features: Features) -> tuple[Prompts, Mapping[str,
 
 def features_of(*names: str) -> Features:
     seen = torch.randn(len(names), 32, generator=torch.Generator().manual_seed(0))
-    return Features((), seen, names, 64)
+    return Features((), seen, names, (64, 64))
 
 
 def test_reduction_by_hand() -> None:

@@ -68,7 +68,7 @@ def test_figures_are_those_of_scikit_learn(evaluate, detector, dataset, resoluti
         if resolution == "native":
             maps = F.interpolate(maps[:, None], masks[0].shape, mode="bilinear", align_corners=False)[:, 0]
         else:
-            masks = [resize_mask(mask, 64) for mask in masks]
+            masks = [resize_mask(mask, 64, 64) for mask in masks]
         labels = [entry.anomalous for entry in images]
         truth, pixels = np.stack(masks).ravel(), maps.numpy().ravel()
         cell = run.cell("clip-baseline", name)
@@ -248,7 +248,7 @@ def test_a_figure_of_one_threshold_says_which(evaluate, detector, dataset) -> No
         at = cell.thresholds["image_f1_max"]
         assert f1_score(labels, scores >= at) == pytest.approx(cell.metrics["image_f1_max"], abs=1e-12)
         masks = [
-            resize_mask(read_mask(entry.mask), 64) if entry.mask else np.zeros((64, 64), bool)
+            resize_mask(read_mask(entry.mask), 64, 64) if entry.mask else np.zeros((64, 64), bool)
             for entry in images
         ]
         marked = maps.numpy().ravel() >= np.float32(cell.thresholds["pixel_f1_max"])

@@ -56,6 +56,12 @@ def test_one_method_has_one_row() -> None:
     assert row["ratio"] == 1
 
 
+def test_few_shot_methods_have_references_before_the_clock_counts() -> None:
+    result = bench_methods(untrained("clip-baseline", "nearest-neighbour", image_size=64), repeats=1)
+    assert result["references"] == {"nearest-neighbour": 4}
+    assert [row["passes"] for row in result["rows"]] == [1, 1, 1]
+
+
 def test_an_unknown_method_is_refused_before_a_backbone_is_loaded() -> None:
     with pytest.raises(InputError, match="did you mean 'crane'"):
         bench_methods(untrained("crone", backbone="no-such-backbone"))

@@ -129,7 +129,7 @@ def computed(detector: Detector, batch: list[Sample], meta: Any) -> Arrays:
 def layer_maps(grids: torch.Tensor, features: Features, meta: Any) -> torch.Tensor:
     """Return [B, K, S, S]: enlarged abnormal probabilities, or, for a mean of logits, enlarged logits."""
     values = grids.softmax(2) if meta["soft_mean"] else grids
-    return torch.stack([upsampled(grid, features.image_size)[:, ABNORMAL] for grid in values], 1)
+    return torch.stack([upsampled(grid, features.input_size)[:, ABNORMAL] for grid in values], 1)
 
 
 def dino_features(features: Features) -> Arrays:

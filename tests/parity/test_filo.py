@@ -60,7 +60,7 @@ def box_tables(golden: Golden, phrases: Sequence[str]) -> list[torch.Tensor]:
         used = ~np.isnan(boxes[:, 4])
         found = torch.from_numpy(boxes[used])
         detections = Detections(found[:, :4], found[:, 4], tuple(map(str, names[used])))
-        tables.append(rules.table(detections, words, meta["image_size"]))
+        tables.append(rules.table(detections, words, (meta["image_size"],) * 2))
     return tables
 
 
@@ -72,8 +72,8 @@ def rows_below(tables: list[torch.Tensor]) -> torch.Tensor:
 def box_arrays(golden: Golden, tables: list[torch.Tensor]) -> dict[str, Any]:
     size, shape = golden.meta["image_size"], golden.arrays["boxes_kept"].shape
     names = golden.meta.get("positions_list", read_states(STATES).positions)
-    points = [centre(table, size, "cut") or (size / 2, size / 2) for table in tables]
-    cells = [cell(point, size, "integer") for point in points]
+    points = [centre(table, "cut") or (size / 2, size / 2) for table in tables]
+    cells = [cell(point, (size, size), "integer") for point in points]
     kept, accepted = np.full(shape, -1.0, np.float32), np.zeros(shape[:2], bool)
     for row, table in enumerate(tables):
         kept[row, : len(table)] = table[:, BOX].numpy()
@@ -88,7 +88,7 @@ def box_arrays(golden: Golden, tables: list[torch.Tensor]) -> dict[str, Any]:
 
 def weight_arrays(golden: Golden, tables: list[torch.Tensor]) -> dict[str, Any]:
     size = golden.meta["image_size"]
-    masks = torch.stack([inside(table, size, "wrapped") for table in rows_below(tables)]).numpy()
+    masks = torch.stack([inside(table, (size, size), "wrapped") for table in rows_below(tables)]).numpy()
     return {
         "n_kept": np.array([len(table) for table in tables]),
         "full_weight_mask": np.packbits(masks, axis=2),

@@ -16,12 +16,16 @@ from torch import Tensor
 
 import tests.backbones.tiny_timm  # noqa: F401 -- registers the models
 from tests.data.resampling import as_published
-from tests.parity.goldens import DEVICE, Golden, Kit, differences
+from tests.parity.goldens import DEVICE, PREPROCESSING_MARK, Golden, Kit, differences
+from tests.parity.preprocessed import preprocessed
 from tests.parity.synthetic import TINY_DINO, dino_state_dict
 from zsad.backbones.clip import ClipBackbone
 from zsad.backbones.loading import load_backbone
+from zsad.data.images import read_image
+from zsad.data.preprocess import input_tensor
+from zsad.inputs import InputForm
 from zsad.streams import TokenRequest, VisionRequest
-from zsad.values import Stage
+from zsad.values import Sample, Stage
 
 MODELS = {
     "DINO_NOREG": ("zsad_dinov2_4", {"layers": 4}),
@@ -73,18 +77,19 @@ def agrees(golden: Golden, name: str, mine: Any) -> None:
 @pytest.mark.parity
 @pytest.mark.goldens("AnomalyDINO", requires="full-kit")
 def test_features_of_torch_hub_s_dinov2(kit: Kit, golden: Golden, tmp_path: Path) -> None:
-    """Positions by the offset of 0.1 (bicubic_offset), on grids that are no squares."""
+    """Images keep their aspect; positions by the offset of 0.1 (bicubic_offset), on grids of any shape."""
     if "weights" not in golden.meta:
         pytest.skip("holds rotated references alone")
     backbone, edge = backbone_of(golden, tmp_path), golden.meta["smaller_edge"]
+    form = InputForm(edge, backbone.mean, backbone.std, "short-side")
     for number, path in enumerate(kit.image_paths):
-        width, height = Image.open(path).size
-        short = min(width, height)
-        size = [edge if side == short else int(edge * side / short) for side in (width, height)]
-        cut = [side - side % 14 for side in size]
-        picture = resized(path, *size, Image.Resampling.BICUBIC).crop((0, 0, *cut))
-        assert (cut[1] // 14, cut[0] // 14) == tuple(golden.arrays["grid"][number])
-        (mine,) = tokens(backbone, normalised(picture, backbone), [4], "ln_post", "bicubic_offset")
+        images = input_tensor([Sample(read_image(path))], form, backbone.vision_tower().patch_size)
+        assert tuple(images.shape[2:]) == tuple(golden.arrays["preproc_shape"][number])
+        for name, mine in preprocessed(images).items():
+            if name in golden.arrays:
+                wanted = golden.arrays[name][number : number + 1]
+                assert differences({name: wanted}, {name: mine})[name] <= PREPROCESSING_MARK, name
+        (mine,) = tokens(backbone, images, [4], "ln_post", "bicubic_offset")
         agrees(golden, f"patch_features_sub_img{number}", mine[0, ::16])
 
 

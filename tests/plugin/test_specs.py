@@ -148,6 +148,7 @@ IMPLIED = {
     "prompt_learner": ({"text"}, {"text_features"}),
     "prompt_conditioner": ({"text_features"}, set()),
     "attention_refiner": (set(), {"patch_tokens"}),
+    "reference_store": (set(), {"memory"}),
 }
 
 

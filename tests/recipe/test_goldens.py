@@ -51,12 +51,26 @@ def profile_says(**fields: Any) -> Change:
     return apply
 
 
+def moved(option: str, new: str) -> Change:
+    """What an option names lies elsewhere."""
+
+    def apply(recipe: dict[str, Any]) -> None:
+        for part in recipe["parts"]:
+            if option in part["options"]:
+                part["options"][option] = new
+
+    return apply
+
+
 CHANGES: tuple[Change, ...] = (
     profile_says(resize_order="horizontal-first"),
     renamed("cops.scorer_batch", "cops.scorer", extent="batch"),
     added("cops.scorer", extent="image"),
     renamed("crane.d_attn_batch", "crane.d_attn", over_batch=True),
     added("crane.d_attn", over_batch=False),
+    added("winclip.windows", patches=False),
+    added("aprilgan.linear_heads", keep_raw=False),
+    moved("phrases", "zsad_prompts:phrases.yaml"),
 )
 """What has changed since, in order."""
 

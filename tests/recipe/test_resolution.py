@@ -9,7 +9,7 @@ from zsad.plugin.host import get_host
 from zsad.recipe.overrides import apply_overrides
 from zsad.recipe.profiles import Depth, Readout, TextProfile, TowerProfile
 from zsad.recipe.recipes import recipe_dict, validate_recipe
-from zsad.recipe.resolution import differs, resolve
+from zsad.recipe.resolution import differs, resolve, resolve_recipe
 from zsad.recipe.resolved import BackboneFacts, ResolvedRecipe
 from zsad.recipe.settings import Settings
 
@@ -43,6 +43,35 @@ def test_official_profile_only_where_published() -> None:
     assert native.profile == facts().profile
     with pytest.raises(InputError, match="no official profile"):
         resolved("clip-baseline", "profile=official")
+
+
+def test_the_resize_rule_is_a_field_of_the_profile() -> None:
+    plain = resolved("clip-baseline")
+    native = resolved("clip-baseline", "profile.image_resize=short-side")
+    assert (plain.profile.image_resize, native.profile.image_resize) == ("squash", "short-side")
+    assert native.hash != plain.hash
+    assert native.profile.model_copy(update={"image_resize": "squash"}) == plain.profile
+    with pytest.raises(InputError, match=r"profile\.image_resize.*'squash' or 'short-side'"):
+        resolved("clip-baseline", "profile.image_resize=crop")
+
+
+def test_a_method_may_have_been_published_with_images_that_keep_their_aspect() -> None:
+    data = recipe_dict(get_host(), "anomalyclip")
+    data["official"]["vision"]["image_resize"] = "short-side"
+    recipe = validate_recipe(data, "anomalyclip")
+    there, elsewhere = (
+        resolve_recipe(get_host(), "anomalyclip", recipe, facts(arch, 24), composed=False)
+        for arch in ("ViT-L-14-336", "tiny")
+    )
+    assert (there.profile.image_resize, elsewhere.profile.image_resize) == ("short-side", "squash")
+
+
+def test_a_part_that_takes_squares_alone_says_so() -> None:
+    assert resolved("visualad").profile.image_resize == "squash"
+    with pytest.raises(
+        InputError, match=r"'visualad.alignment' .*'square_input', .*; use --set profile.image_resize=squash"
+    ):
+        resolved("visualad", "profile.image_resize=short-side")
 
 
 def test_hash_follows_what_decides_the_numbers() -> None:

@@ -30,11 +30,12 @@ def assert_same_features(a: Features, b: Features) -> None:
         assert same(own.tokens, other.tokens.contiguous()), own.name
         assert same(own.class_token, other.class_token), own.name
         assert same(own.injected, other.injected), own.name
+        assert same(own.registers, other.registers), own.name
     assert same(a.image_feature, b.image_feature)
     assert same(a.prepass, b.prepass)
     assert a.auxiliary.keys() == b.auxiliary.keys()
     assert all(same(a.auxiliary[name], b.auxiliary[name]) for name in a.auxiliary)
-    assert (a.class_names, a.image_size) == (b.class_names, b.image_size)
+    assert (a.class_names, a.whole_size, a.cut) == (b.class_names, b.whole_size, b.cut)
 
 
 def assert_same(a: Batch, b: Batch) -> None:

@@ -24,7 +24,7 @@ class MemoryBatches:
         masks = [mask_of(image, pixels.shape[:2]) for image, pixels in images]
         self.features = detector.encode(samples)
         size = detector.recipe.image_size
-        self.masks = torch.from_numpy(np.stack([resize_mask(mask, size) for mask in masks]))
+        self.masks = torch.from_numpy(np.stack([resize_mask(mask, size, size) for mask in masks]))
         self.anomalous = torch.tensor([image.anomalous for image, _ in images])
 
     def __len__(self) -> int:

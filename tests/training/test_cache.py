@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.backbones.tiny_timm import backbone_over, drawn
 from tests.loading import load_detector
 from tests.training.compare import assert_same, same
 from tests.training.drawn_examples import DrawnExamples
@@ -70,6 +71,16 @@ def test_prepass_and_side_inputs_are_kept(fakes, tiny_backbone, tmp_path, method
     )
 
 
+def test_registers_are_kept(tmp_path) -> None:
+    name = "zsad_dinov2_reg_12"
+    backbone = backbone_over(drawn(name, img_size=70), name, 70)
+    detector = load_detector("uniadet", backbone=backbone, untrained=True)
+    cached, live = opened(detector, tmp_path), LiveFeatures(detector, DrawnExamples())
+    batch = cached.batch(PASSES[0], CPU)
+    assert_same(batch, live.batch(PASSES[0], CPU))
+    assert [entry.registers.shape for entry in batch.features.token_sets] == [(3, 4, 192)] * 5
+
+
 def test_a_float64_tower_stays_one(tmp_path) -> None:
     backbone = load_backbone("mini", "cpu", "float64")
     detector = load_detector("anomalyclip", backbone=backbone, untrained=True, image_size=64)
@@ -85,7 +96,7 @@ def test_masks_labels_and_weights_are_the_examples_own(load, tmp_path, workers) 
     batch = opened(load(), tmp_path, workers=workers).batch(range(10), CPU)
     for place in range(10):
         example = source[place]
-        assert np.array_equal(batch.masks[place].numpy(), resize_mask(example.mask, 64))
+        assert np.array_equal(batch.masks[place].numpy(), resize_mask(example.mask, 64, 64))
         assert bool(batch.masks[place].any()) == example.anomalous == bool(batch.anomalous[place])
         assert float(batch.weights[place]) == example.weight
         assert batch.features.class_names[place] == example.sample.class_name
@@ -98,7 +109,7 @@ def test_an_image_size_off_the_native_one_keeps_its_masks(mini, tmp_path) -> Non
     masks = opened(detector, tmp_path).batch([1, 3], CPU).masks
     assert masks.shape == (2, 80, 80)
     for mask, place in zip(masks, [1, 3], strict=True):
-        assert np.array_equal(mask.numpy(), resize_mask(DrawnExamples()[place].mask, 80))
+        assert np.array_equal(mask.numpy(), resize_mask(DrawnExamples()[place].mask, 80, 80))
 
 
 def test_a_batch_keeps_order_and_duplicates(load, tmp_path) -> None:

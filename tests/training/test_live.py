@@ -27,7 +27,7 @@ def test_a_batch_is_what_the_detector_encodes(load, method) -> None:
     batch = LiveFeatures(detector, source).batch([4, 1, 4, 9], CPU)
     assert_same_features(batch.features, detector.encode([example.sample for example in examples]))
     for place, example in enumerate(examples):
-        assert np.array_equal(batch.masks[place].numpy(), resize_mask(example.mask, 64))
+        assert np.array_equal(batch.masks[place].numpy(), resize_mask(example.mask, 64, 64))
     assert batch.anomalous.tolist() == [example.anomalous for example in examples]
     assert batch.weights.tolist() == [example.weight for example in examples]
     assert batch.masks.dtype == batch.anomalous.dtype == torch.bool and batch.weights.dtype == torch.float32

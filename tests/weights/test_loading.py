@@ -157,8 +157,12 @@ class TestFiles:
                 "learned with resize order 'vertical-first', this run uses 'horizontal-first'; train again",
             ),
             (
-                {"profile": {"image_resize": "centre-crop"}},
-                "image resize 'centre-crop', this run uses 'squash'; add --set profile=official",
+                {"profile": {"image_resize": "short-side"}},
+                "learned with image resize 'short-side', .*; use --set profile.image_resize=short-side",
+            ),
+            (
+                {"profile": {"image_resize": "crop"}},
+                "image resize 'crop', this run uses 'squash'; train again",
             ),
             ({"text_activation": "quick_gelu"}, "learned with text activation 'quick_gelu', this run uses"),
         ],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cached_property, partial
 
 import torch
 import torch.nn.functional as F
@@ -105,13 +105,14 @@ class Block(nn.Module):
 
 
 class BlockRun:
-    """One block of one pass, a :class:`zsad.streams.BlockState`: every attention is computed at most once.
+    """One block of one pass, a :class:`zsad.streams.BlockState`.
+
+    What is read is computed, and at most once: an edit that puts layers of its own in the place of the
+    block's does not pay for the block's.
 
     Attributes:
         block: The block.
         input: Ordinary stream before the block, [B, T, D].
-        after_attention: Ordinary stream after attention, before the MLP.
-        output: Ordinary stream after the block, and after its edit where it has one.
         grid: Grid of the patches, which stand behind the leading places and before injected tokens.
         leading: Places before the patches.
         auxiliary: Side inputs of the pass by name.
@@ -135,21 +136,41 @@ class BlockRun:
         self.auxiliary = auxiliary
         self.input = x
         self._counts = counts
+        self._rotation = rotation
         self._attended: dict[str, Tensor] = {}
-        normed = block.ln_1(x)
-        self._projected = {
-            "q": block.split(block.q_proj(normed)),
-            "k": block.split(block.k_proj(normed)),
+        self._edited: Tensor | None = None
+        if edit is not None:
+            self._edited = edit(self)
+
+    @cached_property
+    def after_attention(self) -> Tensor:
+        """Ordinary stream after attention, before the MLP, [B, T, D]."""
+        return self.input + self.project(self.attend("qk"))
+
+    @property
+    def output(self) -> Tensor:
+        """Ordinary stream after the block, and after its edit where it has one, [B, T, D]."""
+        return self._plain_output if self._edited is None else self._edited
+
+    @cached_property
+    def _plain_output(self) -> Tensor:
+        return self.after_attention + self.block.mlp(self.block.ln_2(self.after_attention))
+
+    @cached_property
+    def _projected(self) -> dict[str, Tensor]:
+        """Queries, keys and values by their letter, [B, heads, T, d]."""
+        block, normed = self.block, self.block.ln_1(self.input)
+        return {
+            "q": self.turn(block.split(block.q_proj(normed))),
+            "k": self.turn(block.split(block.k_proj(normed))),
             "v": block.split(block.v_proj(normed)),
         }
-        if rotation is not None:
-            patches = slice(leading, leading + grid.count)
-            for letter in "qk":
-                self._projected[letter] = rotation.turn(self._projected[letter], patches)
-        self.after_attention = x + self.project(self.attend("qk"))
-        self.output = self.after_attention + block.mlp(block.ln_2(self.after_attention))
-        if edit is not None:
-            self.output = edit(self)
+
+    def turn(self, heads: Tensor) -> Tensor:
+        """Turn queries or keys [B, heads, T, d] by their places, in a tower with rotations."""
+        if self._rotation is None:
+            return heads
+        return self._rotation.turn(heads, slice(self.leading, self.leading + self.grid.count))
 
     def attend(self, pair: str) -> Tensor:
         """Return softmax(a b^T / sqrt(d)) v per head, [B, heads, T, d], for a pair such as ``"vv"``."""

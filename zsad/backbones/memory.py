@@ -22,7 +22,7 @@ _CGROUP = Path("/sys/fs/cgroup")
 _MEMORY = Path("/proc/meminfo")
 
 
-def needed_memory(tower: Tower, side: int) -> int:
+def needed_memory(tower: Tower, height: int, width: int) -> int:
     """Return an estimate in bytes of what one image takes, the least that methods get by with.
 
     Beside states and pixels that is one similarity of every patch with every other, on the coarsest grid that
@@ -30,12 +30,13 @@ def needed_memory(tower: Tower, side: int) -> int:
 
     Args:
         tower: The vision tower.
-        side: Of the square input in pixels.
+        height: Of the input in pixels.
+        width: Likewise.
     """
-    levels = tower.levels(side)
+    levels = tower.levels(height, width)
     tokens = min(count for count, _ in levels)
     states = max(count * width for count, width in levels)
-    return tokens * tokens * 4 + _STATES * states * tower.dtype.itemsize + _PIXELS * side * side
+    return tokens * tokens * 4 + _STATES * states * tower.dtype.itemsize + _PIXELS * height * width
 
 
 def available_memory(device: torch.device) -> int | None:
@@ -49,26 +50,30 @@ def available_memory(device: torch.device) -> int | None:
     return min(found, default=None)
 
 
-def check_memory(tower: Tower, side: int, available: int | None) -> None:
+def check_memory(tower: Tower, height: int, width: int, available: int | None) -> None:
     """Check that one image of a size fits into memory.
 
     Args:
         tower: The vision tower.
-        side: Of the square input in pixels.
+        height: Of the input in pixels.
+        width: Likewise.
         available: Bytes that are free, or None where nobody knows.
 
     Raises:
         InputError: It does not; the sentence names the largest size that does.
     """
-    if available is None or (needed := needed_memory(tower, side)) <= available:
+    if available is None or (needed := needed_memory(tower, height, width)) <= available:
         return
+    side = min(height, width)
     low, high = 0, side // tower.patch_size + 1  # in patches: the one fits, the other does not
     while high - low > 1:
         middle = (low + high) // 2
-        fits = needed_memory(tower, middle * tower.patch_size) <= available
+        short = middle * tower.patch_size
+        fits = needed_memory(tower, height * short // side, width * short // side) <= available
         low, high = (middle, high) if fits else (low, middle)
+    long = "" if height == width else f", with which this image has {width} x {height} pixels,"
     raise InputError(
-        f"image size {side} needs at least {needed / GIB:,.1f} GiB of memory for one image, and "
+        f"image size {side}{long} needs at least {needed / GIB:,.1f} GiB of memory for one image, and "
         f"{available / GIB:,.1f} GiB are free; use --image-size {max(low, 1) * tower.patch_size} or less"
     )
 

@@ -15,6 +15,7 @@ from zsad.backbones.precision import full_float32
 from zsad.backbones.vision import VisionTower
 from zsad.backbones.vision_values import VisionOutput, check_side
 from zsad.errors import InputError
+from zsad.inputs import ImageResize
 from zsad.recipe.profiles import TowerProfile
 from zsad.streams import Injection, TokenRequest, VisionRequest
 from zsad.values import Grid, Stage, TokenSet
@@ -43,24 +44,30 @@ class OpaqueWeights:
         empty: Builds the model again without weights, on torch's meta device if it can be, where shapes cost
             nothing.
         native_image_size: Side in pixels of the images that the model was trained on.
-        known: Shapes by side of the image, as far as they have been asked for.
+        known: Shapes by height and width of the image, as far as they have been asked for.
     """
 
     name: str
     module: nn.Module
     empty: Callable[[], nn.Module]
     native_image_size: int
-    known: dict[int, Shapes] = field(default_factory=dict)
+    known: dict[tuple[int, int], Shapes] = field(default_factory=dict)
 
-    def shapes_at(self, side: int) -> Shapes:
-        """Return what the model gives for a square image.
+    def shapes_at(self, height: int, width: int) -> Shapes:
+        """Return what the model gives for an image of so many pixels.
 
         Raises:
             InputError: The model takes no such image, or gives no maps.
         """
-        if side not in self.known:
-            self.known[side] = self._probed(side)
-        return self.known[side]
+        size = height, width
+        if size not in self.known:
+            self.known[size] = self._probed(*size)
+        return self.known[size]
+
+    @property
+    def native(self) -> Shapes:
+        """What the model gives for the images that it was trained on."""
+        return self.shapes_at(self.native_image_size, self.native_image_size)
 
     @property
     def ln_post(self) -> nn.Module | None:
@@ -69,7 +76,7 @@ class OpaqueWeights:
         tokens = isinstance(norm, nn.LayerNorm) and "2d" not in type(norm).__name__.lower()
         if not tokens and type(norm).__name__ != "RmsNorm":
             return None
-        levels = self.shapes_at(self.native_image_size).levels
+        levels = self.native.levels
         same = len({channels for channels, _, _ in levels}) == 1
         return norm if same and "norm" in signature(_intermediates_of(self.module)).parameters else None
 
@@ -81,8 +88,8 @@ class OpaqueWeights:
         return int(getattr(self.module, "num_prefix_tokens", 0)) if known and has_class else 0
 
     @torch.no_grad()
-    def _probed(self, side: int) -> Shapes:
-        image = torch.zeros(1, 3, side, side)
+    def _probed(self, height: int, width: int) -> Shapes:
+        image = torch.zeros(1, 3, height, width)
         try:
             try:
                 empty = self.empty()
@@ -97,7 +104,7 @@ class OpaqueWeights:
         except (RuntimeError, ValueError, AssertionError, IndexError, TypeError) as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
             raise InputError(
-                f"{self.name} takes no image of {side} x {side} pixels (timm says: {reason}); "
+                f"{self.name} takes no image of {width} x {height} pixels (timm says: {reason}); "
                 f"use --image-size {self.native_image_size}"
             ) from error
         if not maps or any(not isinstance(entry, Tensor) or entry.ndim != 4 for entry in maps):
@@ -161,7 +168,7 @@ class OpaqueTower(nn.Module):
     @property
     def embed_dim(self) -> int:
         """Channels of the image feature."""
-        return self._weights.shapes_at(self.native_image_size).feature
+        return self._weights.native.feature
 
     @property
     def patch_size(self) -> int:
@@ -173,28 +180,45 @@ class OpaqueTower(nn.Module):
 
     @property
     def _native(self) -> tuple[tuple[int, int, int], ...]:
-        return self._weights.shapes_at(self.native_image_size).levels
+        return self._weights.native.levels
 
-    def check_image_size(self, size: int) -> None:
-        """Raise InputError unless the model takes a square of ``size`` pixels, a whole number of patches."""
+    def check_image_size(self, size: int, rule: ImageResize = "squash") -> None:
+        """Check that the model takes images whose side, or short side, has ``size`` pixels.
+
+        Raises:
+            InputError: It does not, or that is no whole number of patches.
+        """
         native, patch = self.native_image_size, self.patch_size
-        if size != native and size % patch:
+        if rule == "short-side":
+            check_side(size, patch)
+            self._check_long_side(size)
+        elif size != native and size % patch:
             try:
-                self._weights.shapes_at(max(patch, size - size % patch))
+                nearby = max(patch, size - size % patch)
+                self._weights.shapes_at(nearby, nearby)
             except InputError as error:  # then sizes nearby are no help
                 name = self._weights.name
                 raise InputError(
                     f"{name} takes no image of {size} x {size} pixels; use --image-size {native}"
                 ) from error
             check_side(size, patch)
-        self._weights.shapes_at(size)
+        self._weights.shapes_at(size, size)
 
-    def levels(self, side: int) -> tuple[tuple[int, int], ...]:
-        """Return tokens and channels of every level of a pass over a square of ``side`` pixels."""
-        ratio = side / self.native_image_size
+    def _check_long_side(self, size: int) -> None:
+        try:
+            self._weights.shapes_at(size, size + self.patch_size)
+        except InputError as error:
+            raise InputError(
+                f"{self._weights.name} takes no images that are longer one way than the other; use --set "
+                "profile.image_resize=squash"
+            ) from error
+
+    def levels(self, height: int, width: int) -> tuple[tuple[int, int], ...]:
+        """Return tokens and channels of every level of a pass over an image of so many pixels."""
+        tall, wide = (side / self.native_image_size for side in (height, width))
         return tuple(
-            (max(1, round(height * ratio)) * max(1, round(width * ratio)), channels)
-            for channels, height, width in self._native
+            (max(1, round(rows * tall)) * max(1, round(columns * wide)), channels)
+            for channels, rows, columns in self._native
         )
 
     def tap_widths(self, blocks: Sequence[int], stage: Stage) -> tuple[int, ...]:
@@ -274,12 +298,16 @@ class OpaqueTower(nn.Module):
         found = levels[token.block - 1]
         maps, before = found if isinstance(found, (tuple, list)) else (found, None)
         grid = Grid(maps.shape[2], maps.shape[3])
-        tokens, class_token = grid.to_tokens(maps), None if before is None else before[:, 0]
-        if token.stage != "raw":
-            norm = self._weights.ln_post
-            assert norm is not None  # check_request has looked
-            tokens, class_token = norm(tokens), None if class_token is None else norm(class_token)
-        return TokenSet(token.name, tokens, grid, token.stage, token.block, class_token)
+        class_token = None if before is None else before[:, 0]
+        registers = before[:, 1:] if before is not None and before.shape[1] > 1 else None
+        found = TokenSet(
+            token.name, grid.to_tokens(maps), grid, token.stage, token.block, class_token, registers=registers
+        )
+        if token.stage == "raw":
+            return found
+        norm = self._weights.ln_post
+        assert norm is not None  # check_request has looked
+        return found.mapped(norm)
 
 
 Tower: TypeAlias = VisionTower | OpaqueTower

@@ -76,7 +76,7 @@ def from_timm(model: TimmModel, device: torch.device, dtype: torch.dtype) -> Cli
     else:
         module = module.to(device=device, dtype=dtype)
         vision = OpaqueWeights(plan.name, module, plan.empty, plan.image_size)
-        vision.shapes_at(plan.image_size)  # refuses a model without a grid
+        vision.shapes_at(plan.image_size, plan.image_size)  # refuses a model without a grid
         profile = _own_profile(precision)
     mean, std = plan.config.mean, plan.config.std
     return ClipBackbone(

@@ -18,6 +18,7 @@ from zsad.backbones.position import resize_position_embedding
 from zsad.backbones.precision import full_float32
 from zsad.backbones.vision_values import VisionOutput, VisionWeights, check_side
 from zsad.errors import InputError
+from zsad.inputs import ImageResize
 from zsad.recipe.profiles import TowerProfile
 from zsad.streams import Injection, Stream, Term, TokenRequest, VisionRequest, WindowRequest
 from zsad.values import Grid, Stage, TokenSet, Windows
@@ -98,13 +99,13 @@ class VisionTower(nn.Module):
         """Side in pixels of the images that the tower was trained on."""
         return self.native_grid[0] * self.patch_size
 
-    def check_image_size(self, size: int) -> None:
-        """Raise InputError unless a square of ``size`` pixels is a whole number of patches."""
+    def check_image_size(self, size: int, rule: ImageResize = "squash") -> None:
+        """Raise InputError unless a side of ``size`` pixels is a whole number of patches."""
         check_side(size, self.patch_size)
 
-    def levels(self, side: int) -> tuple[tuple[int, int], ...]:
-        """Return tokens and channels of what a pass over a square of ``side`` pixels holds."""
-        return (((side // self.patch_size) ** 2, self.width),)
+    def levels(self, height: int, width: int) -> tuple[tuple[int, int], ...]:
+        """Return tokens and channels of what a pass over an image of so many pixels holds."""
+        return (((height // self.patch_size) * (width // self.patch_size), self.width),)
 
     def tap_widths(self, blocks: Sequence[int], stage: Stage) -> tuple[int, ...]:
         """Return the channels of tokens that are read at blocks."""
@@ -183,6 +184,7 @@ class VisionTower(nn.Module):
                 token.block,
                 tokens[:, 0] if has_class else None,
                 injected,
+                tokens[:, 1:before] if has_class and before > 1 else None,
             )
 
         return tuple(

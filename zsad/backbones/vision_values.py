@@ -63,7 +63,7 @@ class VisionWeights:
 
 
 def check_side(size: int, patch_size: int) -> None:
-    """Raise InputError unless a square of ``size`` pixels is a whole number of patches."""
+    """Raise InputError unless a side of ``size`` pixels is a whole number of patches."""
     if size < patch_size or size % patch_size:
         low = max(patch_size, size - size % patch_size)
         raise InputError(

@@ -156,6 +156,8 @@ def _print_notes(result: dict[str, Any]) -> None:
     )
     if result["untrained"]:
         print_message(f"untrained, with random weights: {', '.join(result['untrained'])}")
+    for method, count in result["references"].items():
+        print_message(f"{method} compares with {count} references")
     if len(result["groups"]) > 1:
         groups = "; ".join(" + ".join(group) for group in result["groups"])
         print_message(f"not all share a pass: {groups}")

@@ -45,7 +45,12 @@ AdapterOption = Annotated[
     ),
 ]
 ImageSizeOption = Annotated[
-    int | None, typer.Option("--image-size", min=1, help="Side of the square input in pixels.")
+    int | None,
+    typer.Option(
+        "--image-size",
+        min=1,
+        help="Side of the square input in pixels, or of its short side by profile.image_resize=short-side.",
+    ),
 ]
 BatchSizeOption = Annotated[int, typer.Option("--batch-size", min=1, help="Images per pass.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")]

@@ -27,6 +27,12 @@ from zsad.cli.common import (
 )
 from zsad.cli.output import JsonOption, ProgressLine, print_json, print_message, print_table
 from zsad.cli.paths import path, sentences
+from zsad.cli.references import (
+    AbnormalReferenceOption,
+    MemoryOption,
+    ReferenceMasksOption,
+    ReferenceOption,
+)
 from zsad.data.corruption import CLEAN, FORM, corruption_words
 from zsad.data.left_out import left_out_words
 from zsad.data.masks import faint_words
@@ -107,6 +113,19 @@ def evaluate(
     overrides: SetOption = None,
     untrained: UntrainedOption = False,
     workers: WorkersOption = None,
+    reference: ReferenceOption = None,
+    reference_abnormal: AbnormalReferenceOption = None,
+    reference_masks: ReferenceMasksOption = None,
+    shots: Annotated[
+        int | None,
+        typer.Option(
+            "--shots",
+            help="Draw so many references of each class, by --seed: of --reference, or without it of the "
+            "dataset's training part.",
+            show_default=False,
+        ),
+    ] = None,
+    memory: MemoryOption = None,
     engine: Annotated[
         Literal["local"], typer.Option("--engine", help="Where cells run: here. Others are reserved.")
     ] = "local",
@@ -114,6 +133,7 @@ def evaluate(
 ) -> None:
     """Evaluate methods on datasets."""
     from zsad.data.nouns import parse_nouns
+    from zsad.detect.references import reference_request
     from zsad.evaluation.request import EvaluationRequest
     from zsad.evaluation.summary import STANDARD_METRICS
 
@@ -140,6 +160,9 @@ def evaluate(
         overrides=Settings.parse(overrides or ()),
         untrained=untrained,
         workers=workers,
+        references=reference_request(reference, reference_abnormal, reference_masks, shots, seed),
+        shots=shots if reference is None else None,
+        memory=memory,
     )
     found = run_with_progress(request)
     if as_json:

@@ -19,6 +19,8 @@ from zsad.plugin.imports import cause
 COMMANDS: dict[str, tuple[str, str]] = {
     "quickstart": ("zsad.cli.quickstart:quickstart", "Try everything on example images, with no download."),
     "predict": ("zsad.cli.predict:predict", "Score images and show where they look wrong."),
+    "remember": ("zsad.cli.remember:remember", "Keep what a few-shot method needs of reference images."),
+    "calibrate": ("zsad.cli.calibrate:calibrate", "Compute thresholds from images of good parts."),
     "eval": ("zsad.cli.evaluate:evaluate", "Evaluate methods on datasets."),
     "report": ("zsad.cli.report:report", "Render a finished evaluation."),
     "train": ("zsad.cli.train:train", "Learn a method's weights on an auxiliary dataset."),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,8 +23,17 @@ from zsad.cli.common import (
     WeightsOption,
     weights_source,
 )
-from zsad.cli.output import JsonOption, print_json, print_message, print_table, progress, told_apart
+from zsad.cli.output import JsonOption, print_json, print_message, print_table, progress
 from zsad.cli.paths import path, sentences
+from zsad.cli.references import (
+    AbnormalReferenceOption,
+    MemoryOption,
+    ReferenceMasksOption,
+    ReferenceOption,
+    ShotsOption,
+    say_references,
+)
+from zsad.cli.verdicts import answer_columns, thresholds
 from zsad.errors import InputError
 from zsad.recipe.settings import Settings
 
@@ -51,7 +59,14 @@ def predict(
     normal_prompt: NormalPromptOption = None,
     abnormal_prompt: AbnormalPromptOption = None,
     threshold: Annotated[
-        float | None, typer.Option("--threshold", help="Score from which an image counts as anomalous.")
+        str | None,
+        typer.Option(
+            "--threshold",
+            metavar="VALUE|FILE",
+            help="Score from which an image counts as anomalous, or what 'zsad calibrate' wrote: thresholds "
+            "of score and map, with confidences.",
+            show_default=False,
+        ),
     ] = None,
     save_maps: Annotated[
         bool, typer.Option("--save-maps", help="Write each map as float32 .npy at native size.")
@@ -65,7 +80,13 @@ def predict(
         ),
     ] = None,
     save_masks: Annotated[
-        bool, typer.Option("--save-masks", help="Write the pixels from --pixel-threshold on as a PNG.")
+        bool, typer.Option("--save-masks", help="Write the pixels from the pixel threshold on as a PNG.")
+    ] = False,
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain", help="Put verdict and regions of each image into a sentence, also under its picture."
+        ),
     ] = False,
     save_overlays: Annotated[
         bool, typer.Option("--overlay/--no-overlay", help="Write a picture with the map on it.")
@@ -95,6 +116,11 @@ def predict(
             show_default=False,
         ),
     ] = None,
+    reference: ReferenceOption = None,
+    reference_abnormal: AbnormalReferenceOption = None,
+    reference_masks: ReferenceMasksOption = None,
+    shots: ShotsOption = None,
+    memory: MemoryOption = None,
     batch_size: BatchSizeOption = 8,
     device: DeviceOption = "auto",
     dtype: DtypeOption = "auto",
@@ -108,26 +134,29 @@ def predict(
     from zsad.data.left_out import left_out_words
     from zsad.data.nouns import noun_of
     from zsad.data.walk import find_images
+    from zsad.detect.references import check_takes_references, reference_request
     from zsad.detect.request import DetectorRequest
     from zsad.detect.tiles import Tiling
     from zsad.detect.wanted_files import WantedFiles
     from zsad.plugin.host import get_host
     from zsad.recipe.prompts import with_sentences
 
-    if threshold is not None and not math.isfinite(threshold):
-        raise InputError(f"--threshold {threshold} is no score; give a number, for example 0.5")
-    if save_masks and pixel_threshold is None:
-        raise InputError("--save-masks needs --pixel-threshold: a mask is where the map reaches a value")
-    wanted = WantedFiles(
-        overlays=save_overlays, maps=save_maps, pixel_threshold=pixel_threshold, masks=save_masks
-    )
+    calibration, level, pixel = thresholds(threshold, pixel_threshold)
+    for option, given in (("--save-masks", save_masks), ("--explain", explain)):
+        if given and pixel is None:
+            raise InputError(
+                f"{option} needs a threshold of the map, which says where it is conspicuous: give "
+                "--threshold CALIBRATION.json or --pixel-threshold VALUE"
+            )
+    wanted = WantedFiles(overlays=save_overlays, maps=save_maps, pixel=pixel, masks=save_masks)
     if overlap is not None and tile is None:
         raise InputError("--overlap says how tiles overlap; give --tile N too")
     tiling = None if tile is None else Tiling(tile, 0.25 if overlap is None else overlap)
     host = get_host()
     settings = Settings.parse(overrides or ())
     settings.refuse_training()
-    noun = noun_of("object" if class_name is None else class_name)
+    named = "object" if class_name is None else class_name
+    noun = noun_of(named)
     if not noun:
         raise InputError("--class-name is empty; name the object, or leave the option out")
     request = DetectorRequest(
@@ -147,17 +176,40 @@ def predict(
         ),
         seed=seed,
         untrained=untrained,
+        memory=memory,
     )
     request.check(host)
+    references = reference_request(reference, reference_abnormal, reference_masks, shots, seed)
+    if shots is not None and references is None:
+        raise InputError("--shots needs --reference DIR beside it")
+    check_takes_references(host, request, references)
+    if memory is not None and tiling is not None:
+        raise InputError("--memory holds whole images, and --tile cuts them; give --reference DIR instead")
     found = find_images(images, out)
     # Refused before seconds go into a backbone: a folder that cannot be written to, or is written to already.
     with claimed(out, "predicting into"):
         from zsad.detect.loading import load
+        from zsad.detect.memories import EVERY_CLASS, memory_of
         from zsad.detect.prediction_run import PredictionRun, predict_into
+        from zsad.detect.references import find_references, refuse_tested
+        from zsad.detect.remember import remember_files
+
+        files = None if references is None else find_references(references)
+        if files is not None:
+            say_references(files, [files.named(named)])
+            refuse_tested((file.facts for file in files.of(named)), found.images)
 
         detector = load(request, host)
         print_message(describe(detector))
-        if class_name is not None and not detector.uses_noun:
+        if files is not None:
+            remember_files(detector, files, named, batch_size, tiling)
+        chosen, remembered = False, None
+        if detector.store is not None:
+            remembered = memory_of(detector.memories, named, method)
+            chosen = EVERY_CLASS not in detector.memories
+            detector.memories = {EVERY_CLASS: remembered}  # two classes may share a noun
+            refuse_tested(remembered.references, found.images)
+        if class_name is not None and not detector.uses_noun and not chosen:
             print_message(
                 f"--class-name {class_name} changes nothing: method '{method}' reads no object noun"
             )
@@ -167,7 +219,7 @@ def predict(
             out,
             detector,
             found.images,
-            PredictionRun(noun, threshold, batch_size, wanted, tiling),
+            PredictionRun(noun, level, batch_size, wanted, tiling, remembered, explain, calibration),
             resume=resume,
             say=print_message,
             watch=lambda answers, count: progress(answers, count, "images"),
@@ -176,12 +228,10 @@ def predict(
     if as_json:
         print_json(report)
     elif done:
-        shown = told_apart([row["score"] for row in done])
-        print_table(
-            [{**row, "score": score} for row, score in zip(done, shown, strict=True)],
-            ("path", "score", "decision", "overlay") if save_overlays else ("path", "score", "decision"),
-            optional=("overlay",),
-        )
+        columns, rows = answer_columns(done)
+        print_table(rows, columns, optional=("overlay",))
+        for row in done if explain else ():
+            print(f"{row['path']}: {row['explanation']}")
     if not done and len(failed) == 1:
         raise InputError(failed[0]["error"])
     if not done:
@@ -200,8 +250,9 @@ def describe(detector: Detector) -> str:
     )
     if not learned:
         learned = "untrained" if recipe.learnable else "nothing learned"
+    side = " on the short side" if recipe.profile.image_resize == "short-side" else ""
     return (
-        f"{recipe.method} on {card.name} at {recipe.image_size} px, recipe {recipe.hash}: "
+        f"{recipe.method} on {card.name} at {recipe.image_size} px{side}, recipe {recipe.hash}: "
         f"{detector.setting}; fidelity {recipe.fidelity}; weights: {learned}; "
         f"backbone trained on {card.trained_on}"
     )

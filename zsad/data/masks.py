@@ -121,18 +121,20 @@ def mask_of(image: DatasetImage, shape: tuple[int, int]) -> npt.NDArray[np.bool_
     return None if image.anomalous else np.zeros(shape, dtype=np.bool_)
 
 
-def resize_mask(mask: npt.NDArray[np.bool_], side: int, rule: MaskRule = MASK_RULE) -> npt.NDArray[np.bool_]:
-    """Return a mask [H, W] as [side, side].
+def resize_mask(
+    mask: npt.NDArray[np.bool_], height: int, width: int, rule: MaskRule = MASK_RULE
+) -> npt.NDArray[np.bool_]:
+    """Return a mask [H, W] as [height, width].
 
     Raises:
-        InputError: If there is no such rule, or the side is below 1.
+        InputError: If there is no such rule, or a side is below 1.
     """
     if rule not in get_args(MaskRule):
         raise InputError(f"unknown mask rule '{rule}': it is {' or '.join(get_args(MaskRule))}")
-    if side < 1:
-        raise InputError(f"the side of a mask must be 1 or more, not {side}")
+    if min(height, width) < 1:
+        raise InputError(f"the sides of a mask must be 1 or more, not {height} x {width}")
     grey = np.where(mask, np.uint8(255), np.uint8(0))
-    return resize(grey, side, side, "nearest" if rule == "nearest" else "bilinear") > 127
+    return resize(grey, height, width, "nearest" if rule == "nearest" else "bilinear") > 127
 
 
 def _size(shape: tuple[int, ...]) -> str:

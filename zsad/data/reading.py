@@ -15,7 +15,8 @@ from zsad.data.loading import ItemLoader
 from zsad.data.masks import mask_of, read_levels
 from zsad.data.preprocess import to_tensor
 from zsad.errors import ZsadError
-from zsad.values import InputForm, Sample
+from zsad.inputs import InputForm
+from zsad.values import Sample
 
 NO_PIXELS: npt.NDArray[np.uint8] = np.empty((0, 0, 3), np.uint8)
 """Stands for pixels that nobody reads any more."""

@@ -46,6 +46,8 @@ def build_part(part: ResolvedPart, context: BuildContext) -> Any:
         raise ZsadError(f"part '{name}' {said}, but declares provisional={sorted(part.spec.provisional)}")
     if hasattr(built, "inject") and not isinstance(built, Injector):
         raise ZsadError(f"part '{name}' injects, but lacks needs_prepass or request()")
+    if part.kind == "reference_store" and not (hasattr(built, "remember") and hasattr(built, "fit")):
+        raise ZsadError(f"part '{name}' is a reference_store, but lacks remember or fit")
     if part.spec.learnable and not isinstance(built, nn.Module):
         raise ZsadError(f"part '{name}' is declared learnable, but is no torch module")
     return built

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,16 +23,20 @@ from zsad.data.images import read_image
 from zsad.data.nouns import noun_of
 from zsad.data.preprocess import input_tensor, whole_image
 from zsad.detect.building import build_part, check_owns_its_tensors
+from zsad.detect.memories import EVERY_CLASS, Remembered
 from zsad.detect.passes import Reading, encode_together
+from zsad.detect.remember import references_of, remember
+from zsad.detect.remembering import remembering
 from zsad.detect.scope import Scope, check_finite
 from zsad.detect.text_side import TextSide, without_text
 from zsad.errors import InputError
-from zsad.parts import Auxiliary, BuildContext, Injector
+from zsad.inputs import InputForm
+from zsad.parts import Auxiliary, BuildContext, Injector, ReferenceStore
 from zsad.plugin.specs import PartKind
 from zsad.recipe.profiles import TowerProfile
 from zsad.recipe.resolved import BackboneFacts, ResolvedPart, ResolvedRecipe
 from zsad.streams import VisionRequest, tap_requests
-from zsad.values import Conditioning, Features, InputForm, Prediction, Sample, Scores
+from zsad.values import Conditioning, Features, Prediction, Sample, Scores
 from zsad.weights.card import WeightsCard
 
 if TYPE_CHECKING:
@@ -60,6 +64,8 @@ class Detector(nn.Module):
         seed: Seed that untrained parts were initialised from.
         text_side: Prompts and text tower, or None for a method without text.
         reading: What the method brings to a pass and reads of it.
+        store: What says which of references is remembered, or None for a method that takes none.
+        memories: What is remembered of references, by class; see :meth:`remember`.
     """
 
     def __init__(self, backbone: ClipBackbone, recipe: ResolvedRecipe, *, seed: int = 0) -> None:
@@ -68,8 +74,9 @@ class Detector(nn.Module):
         self.recipe = recipe
         self.seed = seed
         self.cards: dict[str, WeightsCard] = {}
-        check_memory(self.tower, recipe.image_size, available_memory(backbone.device))
-        self.tower.check_image_size(recipe.image_size)
+        size = recipe.image_size
+        check_memory(self.tower, size, size, available_memory(backbone.device))
+        self.tower.check_image_size(size, recipe.profile.image_resize)
         text = None if recipe.text_profile is None else backbone.text_tower(recipe.text_profile)
         context = self._build_context(text)
         self._built: dict[PartKind, list[Any]] = {}
@@ -82,6 +89,8 @@ class Detector(nn.Module):
             self._built.setdefault(part.kind, []).append(built)
         self._adapter = self.part("feature_adapter")
         self._scorer = self.part("scorer")
+        self.store: ReferenceStore[Any] | None = self.part("reference_store")
+        self.memories: dict[str, Remembered] = {}
         learner = self.part("prompt_learner")
         self.text_side: TextSide | None = None
         if learner is not None and text is not None:
@@ -144,6 +153,7 @@ class Detector(nn.Module):
             device=self.backbone.device,
             seed=self.seed,
             joint_view=TowerJoint(tower) if isinstance(tower, VisionTower) else None,
+            image_resize=self.recipe.profile.image_resize,
         )
 
     def _make_reading(self) -> Reading:
@@ -180,8 +190,12 @@ class Detector(nn.Module):
         return [_sample(image, name) for image, name in zip(images, names, strict=True)]
 
     def tensor(self, samples: Sequence[Sample]) -> Tensor:
-        """Return the vision tower's input, [B, 3, S, S] on its device."""
-        return input_tensor(samples, self.reading.form).to(self.backbone.device)
+        """Return the vision tower's input, [B, 3, H, W] on its device.
+
+        Raises:
+            InputError: The images differ in their size.
+        """
+        return input_tensor(samples, self.reading.form, self.tower.patch_size).to(self.backbone.device)
 
     def encode(self, images: Sequence[ImageLike], class_name: str | Sequence[str] = "object") -> Features:
         """Run the vision side: one pass, and a plain one before it where the refiner needs it.
@@ -189,6 +203,9 @@ class Detector(nn.Module):
         Args:
             images: Arrays (RGB uint8 [H, W, 3]), PIL images, paths or samples.
             class_name: Object noun of all images, or one per image.
+
+        Raises:
+            InputError: An image cannot be read, or the images cannot share a batch.
         """
         return encode_together([self], self.samples(images, class_name))[0]
 
@@ -207,9 +224,54 @@ class Detector(nn.Module):
         """Return the text side of a batch; it holds no states for a method without text."""
         return without_text(adapted) if self.text_side is None else self.text_side(adapted)
 
-    def scope(self) -> Scope:
-        """Start a scope, over whose classes two-phase parts look."""
-        return Scope(self._scorer, self._built.get("post_processors", []))
+    def remember(
+        self,
+        images: Sequence[ImageLike],
+        class_name: str | None = None,
+        *,
+        abnormal: Sequence[ImageLike] = (),
+        masks: Sequence[np.ndarray] = (),
+        batch_size: int = 8,
+    ) -> Remembered:
+        """Remember reference images of a class, in the place of those that were remembered of it.
+
+        They are encoded as any image is. Nobody checks here that they are not scored too: an image that is
+        compared with itself looks normal, whatever it shows.
+
+        Args:
+            images: Normal references: arrays (RGB uint8 [H, W, 3]), PIL images, paths or samples.
+            class_name: The class, or None for references that stand for every class.
+            abnormal: Abnormal references, for a method that needs them.
+            masks: For each of them, [H, W] bool at its size.
+            batch_size: Images per pass.
+
+        Returns:
+            What is now in ``memories``.
+
+        Raises:
+            InputError: The method takes no references or lacks some, an image cannot be read, or a mask does
+                not fit.
+        """
+        named = "object" if class_name is None else class_name
+        references = [
+            *references_of(self.samples(images, named)),
+            *references_of(self.samples(abnormal, named), masks),
+        ]
+        (found,) = remember([self], references, batch_size)
+        self.memories[EVERY_CLASS if class_name is None else class_name] = found
+        return found
+
+    def scope(self, memories: Mapping[str, Remembered] | None = None) -> Scope:
+        """Start a scope, over whose classes two-phase parts look.
+
+        Args:
+            memories: What is remembered of references, by class; by default ``memories``.
+        """
+        scorer = self._scorer
+        if self.store is not None:
+            own = self.memories if memories is None else memories
+            scorer = remembering(scorer, own, self.recipe.method)
+        return Scope(scorer, self._built.get("post_processors", []))
 
     @torch.no_grad()
     @full_float32()
@@ -273,7 +335,7 @@ class Detector(nn.Module):
         return [(part.spec.name, scores) for part, scores in zip(parts, steps, strict=True)]
 
     def predict(self, images: Sequence[ImageLike], class_name: str | Sequence[str] = "object") -> Prediction:
-        """Encode and score: ``score`` [B] and ``anomaly_map`` [B, S, S]."""
+        """Encode and score: ``score`` [B] and ``anomaly_map`` [B, H, W]."""
         return self.score(self.encode(images, class_name))
 
 

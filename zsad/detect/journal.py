@@ -22,7 +22,9 @@ from zsad.errors import InputError
 from zsad.files import write_json, write_text
 
 LINES, REPORT, TABLE = "predictions.jsonl", "predictions.json", "predictions.csv"
-COLUMNS = ("path", "score", "decision", "overlay", "map", "error", "mask", "regions")
+COLUMNS = (
+    "path", "score", "decision", "overlay", "map", "error", "mask", "regions", "confidence", "explanation",
+)  # fmt: skip
 MEND = "leave --resume out to score everything again, or name another --out"
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from zsad.backbones.clip import ClipBackbone
 from zsad.backbones.loading import load_backbone
 from zsad.detect.detector import Detector, backbone_facts
+from zsad.detect.memory_file import load_memories
 from zsad.detect.request import DetectorRequest
 from zsad.errors import InputError, ZsadWarning
 from zsad.plugin.host import Host, get_host
@@ -94,4 +95,6 @@ def _detector(request: DetectorRequest, host: Host, backbone: ClipBackbone) -> D
             f"method '{request.method}' needs learned weights for {', '.join(missing)}; pass --weights FILE, "
             "or --untrained to run it with random ones"
         )
+    if request.memory is not None:
+        detector.memories.update(load_memories(request.memory, detector))
     return detector

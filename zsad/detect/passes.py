@@ -10,14 +10,16 @@ from typing import Protocol, TypeVar
 import torch
 from torch import Tensor
 
+from zsad.backbones.memory import available_memory, check_memory
 from zsad.backbones.opaque import Tower
 from zsad.backbones.precision import full_float32
 from zsad.backbones.vision_values import VisionOutput
-from zsad.data.preprocess import input_tensor
+from zsad.data.preprocess import input_tensor, size_of
 from zsad.errors import InputError
+from zsad.inputs import InputForm, cut_of
 from zsad.parts import Auxiliary, Injector
 from zsad.streams import Injection, VisionRequest
-from zsad.values import Features, InputForm, Sample
+from zsad.values import Features, Sample
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +49,19 @@ class Reading:
     def passes(self) -> int:
         """Passes through the tower per image: one, and a plain one before it where the refiner needs it."""
         return 2 if self.injector is not None and self.injector.needs_prepass else 1
+
+    def check_size(self, height: int, width: int) -> None:
+        """Check that there is memory for a resized image; for square ones that is known.
+
+        Raises:
+            InputError: There is not.
+        """
+        if height != width:
+            check_memory(self.tower, height, width, available_memory(self.tower.device))
+
+    def cut_of(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Return how many rows at the bottom and columns at the right of a resized image are cut."""
+        return cut_of(size, self.tower.patch_size, self.form.rule)
 
 
 class Reader(Protocol):
@@ -100,7 +115,10 @@ class Pass:
 
     @cached_property
     def _pixels(self) -> Tensor:
-        return input_tensor(self._samples, self._first.form).to(self._first.tower.device)
+        first = self._first
+        for size in {size_of(sample, first.form) for sample in self._samples}:
+            first.check_size(*size)
+        return input_tensor(self._samples, first.form, first.tower.patch_size).to(first.tower.device)
 
     @cached_property
     def _auxiliary(self) -> dict[str, Tensor]:
@@ -131,10 +149,11 @@ class Pass:
             tuple(entry.mapped(_float) for entry in output.token_sets),
             _float(output.image_feature),
             tuple(sample.class_name for sample in self._samples),
-            self._first.form.size,
+            (self._pixels.shape[2], self._pixels.shape[3]),
             self._auxiliary,
             prepass,
             tuple(_name(sample, number) for number, sample in enumerate(self._samples, 1)),
+            self._first.cut_of(size_of(self._samples[0], self._first.form)),
         )
 
 

@@ -15,14 +15,17 @@ from torch import Tensor
 
 from zsad.data.contents import content
 from zsad.data.images import read_image
+from zsad.data.preprocess import equal_sizes
 from zsad.detect.detector import Detector
+from zsad.detect.explanations import Explanation
 from zsad.detect.scope import Scope
 from zsad.detect.tiles import Mosaic, Tiling
 from zsad.errors import InputError, ZsadError
+from zsad.inputs import resized_size
 from zsad.values import Prediction, Sample
 
 _Answer = tuple[float, Tensor]
-"""Score and map [S, S] of one view."""
+"""Score and map [h, w] of one view."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class ImageResult:
         score: Image score; higher is more anomalous.
         anomaly_map: [H, W] float32 at native size.
         pixels: [H, W, 3] uint8, or None where they would have had to wait for the end of the run.
+        explanation: What there is to say of it, where that was asked for.
     """
 
     path: Path
@@ -42,6 +46,7 @@ class ImageResult:
     score: float
     anomaly_map: np.ndarray
     pixels: npt.NDArray[np.uint8] | None
+    explanation: Explanation | None = None
 
     def image(self) -> npt.NDArray[np.uint8]:
         """Return the image, [H, W, 3] uint8, read again where it was let go.
@@ -66,7 +71,7 @@ class FailedImage:
 
 
 def native_map(anomaly_map: Tensor, height: int, width: int) -> np.ndarray:
-    """Return a map [S, S] at an image's native size: [H, W] float32, bilinear."""
+    """Return a map [h, w] at an image's native size: [H, W] float32, bilinear."""
     resized = F.interpolate(
         anomaly_map[None, None].float(), (height, width), mode="bilinear", align_corners=False
     )
@@ -101,7 +106,7 @@ def predict_files(
     """Score image files in batches; an unreadable one is reported and the rest goes on.
 
     For two-phase methods all images form one scope, and the answers come at the end. What waits for them is
-    what the method keeps, never pixels.
+    what the method keeps, never pixels. Images of a batch that are resized to different sizes pass apart.
 
     Args:
         detector: The method.
@@ -112,6 +117,10 @@ def predict_files(
             numbers depend on the batch; one of which all is known is left out.
         tiling: How images are cut, or None. A tile is an image to the method; the image's score is the
             highest of its tiles'.
+
+    Raises:
+        InputError: A two-phase method is to compare images that are resized to different sizes.
+        ZsadError: The method gave a score that is no number.
     """
     scope = detector.scope()
     waiting: list[_Read] = []
@@ -124,6 +133,7 @@ def predict_files(
             try:
                 held = content(path)  # before the pixels: what changes in between is noticed by a later run
                 pixels = read_image(path)
+                _check_size(detector, pixels, tiling)
             except InputError as error:
                 if path not in finished:
                     yield FailedImage(path, str(error))
@@ -158,10 +168,27 @@ def _answers(
         for pixels in _views(entry.pixels, tiling)
     )
     while chosen := list(islice(samples, batch_size)):
-        prediction = detector.add(scope, detector.encode(chosen, class_name))
+        answers: dict[int, _Answer] = {}
+        for places in equal_sizes(chosen, detector.reading.form):
+            prediction = detector.add(scope, detector.encode([chosen[place] for place in places], class_name))
+            if prediction is not None:
+                answers |= zip(places, _single(prediction), strict=True)
         del chosen
-        if prediction is not None:
-            yield from _single(prediction)
+        yield from (answers[place] for place in sorted(answers))
+
+
+def _check_size(detector: Detector, pixels: npt.NDArray[np.uint8], tiling: Tiling | None) -> None:
+    """Check that there is memory for an image, or for a tile of it; tiles of an image are of one size.
+
+    Raises:
+        InputError: There is not.
+    """
+    height, width = pixels.shape[:2]
+    if tiling is not None:
+        left, top, right, bottom = tiling.boxes(height, width)[0]
+        height, width = bottom - top, right - left
+    form = detector.reading.form
+    detector.reading.check_size(*resized_size(height, width, form.size, form.rule))
 
 
 def _views(pixels: npt.NDArray[np.uint8], tiling: Tiling | None) -> Iterator[npt.NDArray[np.uint8]]:

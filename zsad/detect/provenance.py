@@ -4,25 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict
-
+from zsad.detect.record import Record
 from zsad.recipe.recipes import Fidelity
 
 if TYPE_CHECKING:
     from zsad.detect.detector import Detector
 
 NO_THRESHOLD = "no threshold set"
-
-
-class Record(BaseModel):
-    """Facts that go into files as they are: frozen, and nothing is taken for what it is not."""
-
-    # Strict, so that a file with "3" in the place of 3 is named and not guessed.
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=True)
-
-    def plain(self) -> dict[str, Any]:
-        """Return the facts as JSON can say them."""
-        return self.model_dump(mode="json", by_alias=True)
 
 
 class BackboneInfo(Record):
@@ -77,7 +65,7 @@ class Provenance(Record):
         fidelity: What the method's numbers agree with.
         backbone: The frozen towers.
         weights: The learned parameters.
-        image_size: Side of the square input in pixels.
+        image_size: Side of the square input, or its short side, in pixels.
         dtype: Precision of the towers.
     """
 

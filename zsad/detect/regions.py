@@ -63,7 +63,8 @@ def mask_at(anomaly_map: Map, threshold: float) -> Mask:
     """
     if not np.isfinite(threshold):
         raise InputError(f"the threshold has to be a number, not {threshold}")
-    mask: Mask = anomaly_map >= threshold
+    # A Python float would be rounded to the map's precision, and a pixel right below it would count.
+    mask: Mask = anomaly_map >= np.float64(threshold)
     return mask
 
 
@@ -107,7 +108,7 @@ def find_regions(mask: Mask, anomaly_map: Map) -> list[Region]:
 
 
 def position(row: float, column: float) -> str:
-    """Name the ninth of an image that holds a point.
+    """Name the ninth of an image that holds a point; one on a boundary is in the ninth right of or below it.
 
     Args:
         row: Share of the height, 0..1 from the top.

@@ -26,7 +26,7 @@ class Conditions:
         backbone: Name of the backbone, or None for the one that its plugin marks as the default.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``; of the frozen towers.
-        image_size: Side of the square input in pixels, or None for the method's own.
+        image_size: Side of the square input, or its short side, in pixels, or None for the method's own.
         overrides: What ``--set`` says.
         seed: Seed of everything random.
 
@@ -66,12 +66,14 @@ class DetectorRequest(Conditions):
         adapter: Folder of an adapter (LoRA) on the backbone. What plugins ship was learned without one and is
             not loaded beside it.
         untrained: Accept learnable parts without weights, freshly initialised.
+        memory: File with what is remembered of references, for a few-shot method.
     """
 
     method: str
     weights: WeightsSource | None = None
     adapter: Path | None = None
     untrained: bool = False
+    memory: Path | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -8,8 +8,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from zsad.data.pictures import overlay
+from zsad.data.pictures import captioned, overlay, overlay_above
+from zsad.detect.explanations import measured
 from zsad.detect.output_names import OutputNames
 from zsad.detect.predictions import FailedImage, ImageResult
 from zsad.detect.regions import find_regions, mask_at
@@ -53,20 +55,32 @@ class ResultFiles:
         files = {"overlay": f"{base}_overlay.png", "map": f"{base}_map.npy", "mask": f"{base}_mask.png"}
         answer: dict[str, Any] = {"path": str(result.path), "score": result.score}
         if wanted.overlays:
-            picture = overlay(result.image(), result.anomaly_map, self._display.low, self._display.high)
-            write_png(files["overlay"], picture)
+            write_png(files["overlay"], self._picture(result))
             answer["overlay"] = files["overlay"]
         if wanted.maps:
             write_npy(files["map"], result.anomaly_map)
             answer["map"] = files["map"]
-        if wanted.pixel_threshold is not None:
-            mask = mask_at(result.anomaly_map, wanted.pixel_threshold)
-            answer["regions"] = [region.plain() for region in find_regions(mask, result.anomaly_map)]
+        if wanted.pixel is not None:
+            mask = mask_at(result.anomaly_map, wanted.pixel.threshold)
+            told = result.explanation
+            regions = told.regions if told else measured(find_regions(mask, result.anomaly_map), wanted.pixel)
+            answer["regions"] = [region.plain() for region in regions]
+            if told is not None:
+                answer["explanation"] = told.sentence
             if wanted.masks:
                 write_png(files["mask"], np.where(mask, np.uint8(255), np.uint8(0)))
                 answer["mask"] = files["mask"]
         answer["content"] = result.content
         return answer
+
+    def _picture(self, result: ImageResult) -> npt.NDArray[np.uint8]:
+        """Return the image with its map: on the method's fixed scale, or above a threshold that has one."""
+        level = self.wanted.pixel
+        if level is None or level.scale is None:
+            picture = overlay(result.image(), result.anomaly_map, self._display.low, self._display.high)
+        else:
+            picture = overlay_above(result.image(), result.anomaly_map, level.threshold, level.scale)
+        return captioned(picture, result.explanation.sentence) if result.explanation else picture
 
     def written(self, results: Iterable[ImageResult | FailedImage]) -> Iterator[Written]:
         """Write results while the next ones are computed; yield each, in order, once its files are there.

@@ -8,12 +8,15 @@ from itertools import chain
 from typing import Any
 
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
+from zsad.data.order import places_by_name
 from zsad.detect.text_side import without_text
-from zsad.errors import ZsadError
+from zsad.errors import InputError, ZsadError
 from zsad.parts import PostProcessor, Scorer, TwoPhasePostProcessor, TwoPhaseScorer
 from zsad.recipe.resolved import ResolvedRecipe
-from zsad.values import Conditioning, Features, Prediction, Scores, join_scores, places_by_name
+from zsad.values import Conditioning, Features, Prediction, Scores, join_scores
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,12 @@ class Scope:
         scores = _last(self._stages[: self._split], Scores(), batch)
         if not self.waits:
             return _prediction(scores, features)
+        if self._seen and self._seen[0].whole_size != features.whole_size:
+            height, width = features.whole_size
+            raise InputError(
+                f"this method compares images with one another and takes them of one shape; one of {width} x "
+                f"{height} pixels came after others; use --set profile.image_resize=squash"
+            )
         places = places_by_name(features.class_names)
         for name, entry in self._stages[self._split].collect(scores, batch, places).items():
             self._kept.setdefault(name, []).append(entry)
@@ -121,8 +130,9 @@ class Scope:
             (),
             torch.cat([entry.image_feature for entry in seen]),
             tuple(name for entry in seen for name in entry.class_names),
-            seen[0].image_size,
+            seen[0].input_size,
             names=tuple(name for entry in seen for name in entry.names),
+            cut=seen[0].cut,
         )
         scores = self._stages[self._split].finalize(kept, places_by_name(features.class_names))
         return _prediction(
@@ -149,13 +159,25 @@ def _prediction(scores: Scores, features: Features) -> Prediction:
         raise ZsadError(
             f"the parts of this method ended without {what}, although they declare to provide one"
         )
-    count, side = len(features), features.image_size
-    if scores.map.shape != (count, side, side) or scores.image_score.shape != (count,):
+    count, size = len(features), features.input_size
+    if scores.map.shape != (count, *size) or scores.image_score.shape != (count,):
         raise ZsadError(
             f"the parts of this method ended with a map {list(scores.map.shape)} and image scores "
-            f"{list(scores.image_score.shape)} instead of {[count, side, side]} and {[count]}"
+            f"{list(scores.image_score.shape)} instead of {[count, *size]} and {[count]}"
         )
-    return Prediction(scores.image_score, scores.map, features.class_names, scores.trace, features.names)
+    whole = extended(scores.map, features.cut)
+    return Prediction(scores.image_score, whole, features.class_names, scores.trace, features.names)
+
+
+def extended(maps: Tensor, cut: tuple[int, int]) -> Tensor:
+    """Return maps [B, H, W] over what was cut, too, where they repeat their last row and column.
+
+    Args:
+        maps: Over what the tower saw.
+        cut: Rows at the bottom and columns at the right that it did not see.
+    """
+    bottom, right = cut
+    return F.pad(maps[:, None], (0, right, 0, bottom), mode="replicate")[:, 0] if any(cut) else maps
 
 
 def check_finite(prediction: Prediction, recipe: ResolvedRecipe) -> None:

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zsad.backbones.text import TextTower
+from zsad.data.order import places_by_name
 from zsad.parts import PromptConditioner, PromptLearner, ProvisionalConditioner, Scorer
 from zsad.prompts import Prompts, Reduction
 from zsad.values import (
@@ -18,7 +19,6 @@ from zsad.values import (
     Features,
     Provisional,
     join_scores,
-    places_by_name,
 )
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
+from zsad.detect.verdicts import Level
 from zsad.errors import InputError
 
 KINDS = ("overlay", "map", "mask")
@@ -18,20 +18,16 @@ class WantedFiles:
     Attributes:
         overlays: The picture with the map on it.
         maps: The map at native size, float32 ``.npy``.
-        pixel_threshold: Value of the map from which a pixel belongs to a region, or None for no regions.
+        pixel: The threshold of the map from which a pixel belongs to a region, or None for no regions. With a
+            scale, it is what the picture shows.
         masks: Those pixels as a PNG of 0 and 255 at native size.
     """
 
     overlays: bool = True
     maps: bool = False
-    pixel_threshold: float | None = None
+    pixel: Level | None = None
     masks: bool = False
 
     def __post_init__(self) -> None:
-        if self.pixel_threshold is not None and not math.isfinite(self.pixel_threshold):
-            raise InputError(
-                f"the pixel threshold {self.pixel_threshold} is no value of a map; give a number, "
-                "for example 0.5"
-            )
-        if self.masks and self.pixel_threshold is None:
+        if self.masks and self.pixel is None:
             raise InputError("a mask is where the map reaches a value: give that value, the pixel threshold")

@@ -23,7 +23,7 @@ from zsad.recipe.recipes import Display
 KEPT = 2
 """Cases of each kind."""
 PICTURE_SIDE = 256
-"""Side of the case pictures in pixels; maps are shown square, as the tower sees the image."""
+"""Longer side of the case pictures in pixels; they have the shape of the map, as the tower sees the image."""
 QUALITY = 85
 
 Pixels = npt.NDArray[np.uint8]
@@ -39,7 +39,7 @@ class Case:
         rank: What it was chosen by, the first being the most telling.
         image: What the dataset says of it.
         score: Image score.
-        anomaly_map: [S, S] float16.
+        anomaly_map: [h, w] float16.
     """
 
     kind: CaseKind
@@ -72,7 +72,7 @@ class Cases:
             image: What the dataset says of it.
             score: Image score.
             localisation: Pixel AUROC within the image, or None.
-            anomaly_map: [S, S].
+            anomaly_map: [h, w].
         """
         if not image.anomalous:
             self._keep("false alarm", -score, image, score, anomaly_map)
@@ -133,9 +133,11 @@ def write_case(case: Case, display: Display, folder: Path, number: int, seen: Se
         seen: How the images of the cell were changed.
     """
     pixels, truth = seen.read(case.image)
-    small = resize(pixels, PICTURE_SIDE, PICTURE_SIDE, "bicubic")
-    values = resize(case.anomaly_map.astype(np.float32), PICTURE_SIDE, PICTURE_SIDE, "bicubic")
-    white = resize(truth.astype(np.uint8) * np.uint8(255), PICTURE_SIDE, PICTURE_SIDE, "nearest")
+    longer = max(case.anomaly_map.shape)
+    height, width = (max(1, PICTURE_SIDE * side // longer) for side in case.anomaly_map.shape)
+    small = resize(pixels, height, width, "bicubic")
+    values = resize(case.anomaly_map.astype(np.float32), height, width, "bicubic")
+    white = resize(truth.astype(np.uint8) * np.uint8(255), height, width, "nearest")
     scaled = (values - display.low) / (display.high - display.low)
     panels = {
         "image": small,

@@ -12,8 +12,10 @@ from typing import Any
 from zsad.backbones.card import TrainedOn
 from zsad.data.dataset import Dataset, DatasetImage
 from zsad.detect.detector import Detector
+from zsad.detect.memories import references_digest
 from zsad.detect.provenance import DetectorInfo, about
 from zsad.evaluation.contamination import saw
+from zsad.evaluation.references import NO_REFERENCES, CellReferences
 from zsad.evaluation.results import CellDataset, CellFacts, NamedWeights, Resolution
 
 
@@ -73,12 +75,14 @@ class Cell:
         source: The dataset as it was given.
         dataset: The dataset restricted to the class.
         rules: What is measured.
+        references: What a few-shot method is given of the class.
     """
 
     contestant: Contestant
     source: Dataset
     dataset: Dataset
     rules: Rules
+    references: CellReferences = NO_REFERENCES
 
     @property
     def class_name(self) -> str:
@@ -107,7 +111,10 @@ class Cell:
         """Return everything that decides the cell's numbers, and what tells it from the others of a run."""
         detector = self.contestant.detector
         profile = detector.recipe.profile
+        facts = self.references.facts
+        few_shot = {"references": references_digest(facts), "shots": self.references.shots} if facts else {}
         return {
+            **few_shot,
             "recipe": detector.recipe.as_dict(),
             "backbone": detector.backbone.sha256,
             "weights": self.contestant.info.weights.sha256,
@@ -147,7 +154,8 @@ class Cell:
             image_size=info.image_size,
             dtype=info.dtype,
             corruption=self.corruption,
-            shots=0,
+            shots=self.references.shots,
+            references=self.references.facts,
             seed=self.rules.seed,
         )
 

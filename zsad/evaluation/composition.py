@@ -50,7 +50,7 @@ class Composer:
         host: Where parts and recipes are looked up.
         backbone: Loaded once for all.
         samples: The images.
-        image_size: Side of the square input.
+        image_size: Side of the square input, or its short side.
         recipes: Those that pairs are composed on.
     """
 

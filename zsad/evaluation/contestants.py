@@ -21,7 +21,7 @@ def load_contestants(request: EvaluationRequest, host: Host) -> list[Contestant]
     Raises:
         InputError: Whatever does not exist or does not fit.
     """
-    wanted = request.detectors(host)
+    wanted = [request.with_memory(host, asked) for asked in request.detectors(host)]
     return [
         Contestant(detector, _weights_name(asked.weights, bool(detector.cards)))
         for asked, detector in zip(wanted, load_together(wanted, host), strict=True)

@@ -13,9 +13,11 @@ from zsad.data.dataset import Dataset
 from zsad.data.loading import default_workers
 from zsad.data.nouns import with_nouns
 from zsad.data.spec import open_dataset
+from zsad.detect.references import find_references
 from zsad.evaluation.cells import Rules
 from zsad.evaluation.contestants import load_contestants
 from zsad.evaluation.planning import Plan
+from zsad.evaluation.references import References
 from zsad.evaluation.request import EvaluationRequest
 from zsad.evaluation.results import CellResult
 from zsad.evaluation.runner import Progress
@@ -111,12 +113,18 @@ def _prepared(
     request: EvaluationRequest, host: Host, datasets: Sequence[Dataset], store: ResultStore
 ) -> Evaluation:
     """Load the methods and return the evaluation."""
+    references = None
+    if request.references is not None:
+        references = References(find_references(request.references))
+    elif request.shots is not None:
+        references = References(shots=request.shots, seed=request.seed)
     return prepare(
         host,
         load_contestants(request, host),
         datasets,
         store,
         Rules(tuple(dict.fromkeys(request.metrics)), request.resolution, request.seed, request.batch_size),
+        references,
         workers=default_workers() if request.workers is None else request.workers,
         include_contaminated=request.include_contaminated,
         corruptions=request.corruptions,

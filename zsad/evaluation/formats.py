@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from zsad.detect.provenance import Record
+from zsad.detect.record import Record
 from zsad.errors import InputError
 from zsad.evaluation.results import FORMAT, CellResult, RunInfo
 from zsad.files import write_json

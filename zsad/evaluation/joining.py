@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import TypeVar
 
+from zsad.detect.memories import references_digest
 from zsad.evaluation.results import CellFacts, CellResult, DatasetInfo, MethodInfo, Resolution, RunInfo
 
 Info = TypeVar("Info", MethodInfo, DatasetInfo)
@@ -22,7 +23,8 @@ def label(facts: CellFacts, resolution: Resolution) -> Label:
 
 def content(facts: CellFacts) -> Label:
     """Return the hashes of what stands behind a cell's names."""
-    return facts.backbone.sha256, facts.weights.sha256, facts.dataset.manifest_hash
+    references = references_digest(facts.references) if facts.references else ""
+    return facts.backbone.sha256, facts.weights.sha256, facts.dataset.manifest_hash, references
 
 
 def outdated(held: Iterable[CellResult], planned: Mapping[Label, CellFacts]) -> list[CellResult]:

@@ -11,6 +11,7 @@ from zsad.data.dataset import Dataset, DatasetImage
 from zsad.detect.passes import group_by_pass
 from zsad.errors import InputError
 from zsad.evaluation.cells import Cell, Contestant, Rules
+from zsad.evaluation.references import CellReferences, References
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ def make_plan(
     contestants: Sequence[Contestant],
     datasets: Sequence[Dataset],
     rules: Rules,
+    references: References | None = None,
     corruptions: Sequence[Corruption | None] = (None,),
 ) -> Plan:
     """Lay out an evaluation.
@@ -79,11 +81,14 @@ def make_plan(
         contestants: The methods.
         datasets: What they run on.
         rules: What is measured and how.
-        corruptions: What is done to the images, one after the other; None stands for nothing.
+        references: Where those of few-shot methods come from, or None where they remember some already.
+        corruptions: What is done to the images, one after the other; None stands for nothing. References stay
+            as they are.
 
     Raises:
         InputError: A corruption given twice, or two datasets or two methods of the same name, whose results
-            could not be told apart.
+            could not be told apart; a class without references for a few-shot method, or with one that is
+            tested too.
     """
     _check_unique("--data", [dataset.name for dataset in datasets], "name one of them: NAME:SPEC")
     _check_unique("--method", [contestant.method for contestant in contestants], "leave one of them out")
@@ -99,7 +104,16 @@ def make_plan(
         for class_name in dataset.classes:
             part = dataset.restricted_to([class_name])
             for group in groups:
-                cells = tuple(Cell(member, dataset, part, rules) for member in group)
+                cells = tuple(
+                    Cell(
+                        member,
+                        dataset,
+                        part,
+                        rules,
+                        CellReferences.of(member.detector, references, dataset, class_name),
+                    )
+                    for member in group
+                )
                 tasks.append(Task(part.images, cells))
     return Plan(tuple(tasks))
 

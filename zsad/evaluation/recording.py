@@ -17,6 +17,7 @@ from zsad.data.levels import severity
 from zsad.data.masks import MASK_RULE, resize_mask
 from zsad.data.names import printable
 from zsad.data.reading import NO_PIXELS, Loaded, Unreadable
+from zsad.detect.memories import EVERY_CLASS, Remembered
 from zsad.errors import ZsadError
 from zsad.evaluation.cases import Cases
 from zsad.evaluation.cells import Cell
@@ -43,6 +44,7 @@ class Recorder:
     """
 
     def __init__(self, cell: Cell) -> None:
+        """Follow a cell; one with references has to be told what is remembered of them before it is asked."""
         self.cell = cell
         self.cases = Cases(cell.contestant.detector.recipe.recipe.display)
         self.seconds = 0.0
@@ -58,12 +60,16 @@ class Recorder:
         """Score a batch."""
         with self._answering():
             prediction = self._timed(lambda: self.cell.contestant.detector.add(self._scope, features))
-            entries = [(loaded, self._truth(loaded)) for loaded in batch]
+            entries = [(loaded, self._truth(loaded, features.whole_size)) for loaded in batch]
             if prediction is None:
                 # Pixels of a whole class would not fit memory; the truth is small.
                 self._waiting += [(_without_pixels(loaded), truth) for loaded, truth in entries]
             else:
                 self._record(prediction, entries)
+
+    def remember(self, found: Remembered) -> None:
+        """Take what is remembered of the references of the cell's class."""
+        self._scope = self.cell.contestant.detector.scope({EVERY_CLASS: found})
 
     def give_up(self, error: Exception) -> None:
         """Note why the method has no answer, and let go of what it gave before."""
@@ -176,11 +182,11 @@ class Recorder:
         if lacking:
             raise UndefinedMetricError(f"no severity level for {lacking} anomalous images")
 
-    def _truth(self, loaded: Loaded) -> Truth | None:
+    def _truth(self, loaded: Loaded, size: tuple[int, int]) -> Truth | None:
         """Return the mask at the resolution at which it is compared, or None without one."""
         if loaded.mask is None or self.cell.rules.resolution == "native":
             return loaded.mask
-        return resize_mask(loaded.mask, self.cell.contestant.detector.recipe.image_size)
+        return resize_mask(loaded.mask, *size)
 
     def _record(self, prediction: Prediction, entries: Sequence[tuple[Loaded, Truth | None]]) -> None:
         answers = zip(entries, prediction.score, prediction.anomaly_map, strict=True)
@@ -252,7 +258,7 @@ def _without_pixels(loaded: Loaded) -> Loaded:
 
 
 def _resized(anomaly_map: Tensor, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
-    """Return a map [S, S] at the mask's size, bilinear where they differ."""
+    """Return a map [h, w] at the mask's size, bilinear where they differ."""
     if tuple(anomaly_map.shape) == tuple(shape):
         values: npt.NDArray[np.float32] = anomaly_map.numpy()
         return values

@@ -6,7 +6,9 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import Field, Strict
 
-from zsad.detect.provenance import Provenance, Record, WeightsInfo
+from zsad.detect.memories import ReferenceFacts
+from zsad.detect.provenance import Provenance, WeightsInfo
+from zsad.detect.record import Record
 
 FORMAT: Final = 2
 """Whoever adds, renames or removes a field counts it up, as ``formats.py`` says."""
@@ -60,8 +62,9 @@ class CellFacts(Provenance):
         class_name: The class; ``class`` in files.
         contaminated_by: Whose training saw images of the class, or empty.
         corruption: What was done to the images, or None.
-        shots: Reference images.
+        shots: Normal reference images.
         seed: Seed of everything random.
+        references: The reference images of a few-shot method.
     """
 
     key: str
@@ -72,6 +75,7 @@ class CellFacts(Provenance):
     corruption: str | None
     shots: int
     seed: int
+    references: Items[ReferenceFacts] = ()
 
 
 class FailedImage(Record):

@@ -9,8 +9,12 @@ from pathlib import Path
 
 import torch
 
+from zsad.data.preprocess import equal_sizes, size_of
 from zsad.data.reading import Loaded, Unreadable, read_batches
-from zsad.detect.passes import encode_together
+from zsad.detect.passes import Reading, encode_together
+from zsad.detect.references import ReferenceFile
+from zsad.detect.remember import read_references, remember
+from zsad.errors import InputError
 from zsad.evaluation.planning import Plan, Task
 from zsad.evaluation.recording import Recorder
 from zsad.evaluation.results import CellResult, Timings
@@ -73,6 +77,7 @@ def _run_task(
     recorders = [Recorder(cell) for cell in task.cells]
     detectors = [cell.contestant.detector for cell in task.cells]
     encode_seconds, images, begun = 0.0, 0, time.perf_counter()
+    _remember([recorder for recorder in recorders if recorder.cell.references.facts])
     batches = read_batches(
         task.images,
         [detectors[0].reading.form],
@@ -83,19 +88,23 @@ def _run_task(
         seed=task.cells[0].rules.seed,
     )
     for batch in batches:
-        readable = [entry for entry in batch if isinstance(entry, Loaded)]
+        checked = [_checked(entry, detectors[0].reading) for entry in batch]
+        readable = [entry for entry in checked if isinstance(entry, Loaded)]
         for recorder in recorders:
-            for entry in batch:
+            for entry in checked:
                 if isinstance(entry, Unreadable):
                     recorder.fail(entry)
-        answering = [recorder for recorder in recorders if recorder.error is None]
-        if readable and answering:
+        for places in equal_sizes([entry.sample for entry in readable], detectors[0].reading.form):
+            same = [readable[place] for place in places]
+            answering = [recorder for recorder in recorders if recorder.error is None]
+            if not answering:
+                break
             started = time.perf_counter()
-            features = _encoded(answering, readable)
+            features = _encoded(answering, same)
             _wait_for(detectors[0].backbone.device)
             encode_seconds += time.perf_counter() - started
             for recorder, own in features:
-                recorder.add(own, readable)
+                recorder.add(own, same)
         images += len(batch)
         yield Progress((), images, faint=_faint(readable))
     written = []
@@ -113,6 +122,16 @@ def _run_task(
         store.write_cell(result, recorder.rows())
         written.append(result)
     yield Progress(tuple(written), images)
+
+
+def _checked(entry: Loaded | Unreadable, reading: Reading) -> Loaded | Unreadable:
+    """Return an image as it is, or as unreadable where its size does not fit into memory."""
+    if isinstance(entry, Loaded):
+        try:
+            reading.check_size(*size_of(entry.sample, reading.form))
+        except InputError as error:
+            return Unreadable(entry.place, entry.image, str(error))
+    return entry
 
 
 def _faint(batch: Sequence[Loaded]) -> dict[Path, tuple[int, int]]:
@@ -134,6 +153,37 @@ def _encoded(recorders: Sequence[Recorder], batch: Sequence[Loaded]) -> list[tup
             return []
         return [pair for recorder in recorders for pair in _encoded([recorder], batch)]
     return list(zip(recorders, found, strict=True))
+
+
+def _remember(recorders: Sequence[Recorder]) -> None:
+    """Have few-shot methods remember their references; where one of them fails, each is asked alone."""
+    known = {id(each): each.cell.references.remembered for each in recorders}
+    for recorder in recorders:
+        if (found := known[id(recorder)]) is not None:
+            recorder.remember(found)
+    by_files: dict[tuple[ReferenceFile, ...], list[Recorder]] = {}
+    for recorder in recorders:
+        if known[id(recorder)] is None:
+            by_files.setdefault(recorder.cell.references.files, []).append(recorder)
+    for files, own in by_files.items():
+        _remember_files(own, files)
+
+
+def _remember_files(recorders: Sequence[Recorder], files: Sequence[ReferenceFile]) -> None:
+    detectors = [each.cell.contestant.detector for each in recorders]
+    cell = recorders[0].cell
+    try:
+        references = read_references(files, cell.images[0].noun)
+        found = remember(detectors, references, cell.rules.batch_size)
+    except Exception as error:
+        if len(recorders) == 1:
+            recorders[0].give_up(error)
+            return
+        for recorder in recorders:
+            _remember_files([recorder], files)
+        return
+    for recorder, remembered in zip(recorders, found, strict=True):
+        recorder.remember(remembered)
 
 
 def _wait_for(device: torch.device) -> None:

@@ -19,6 +19,7 @@ from zsad.errors import InputError
 from zsad.evaluation.cells import Contestant, Rules
 from zsad.evaluation.joining import joined_cells, joined_keys, joined_run, label, outdated
 from zsad.evaluation.planning import Plan, make_plan
+from zsad.evaluation.references import References
 from zsad.evaluation.report import write_report
 from zsad.evaluation.results import CellResult, DatasetInfo, Environment, MethodInfo, PluginInfo, RunInfo
 from zsad.evaluation.runner import Progress, run_plan
@@ -127,6 +128,7 @@ def prepare(
     datasets: Sequence[Dataset],
     store: ResultStore,
     rules: Rules,
+    references: References | None = None,
     *,
     workers: int = 0,
     include_contaminated: bool = False,
@@ -140,15 +142,16 @@ def prepare(
         datasets: What they run on.
         store: Where results go, open already: a folder is refused before seconds go into a backbone.
         rules: What is measured and how.
+        references: Where those of few-shot methods come from, or None where they remember some already.
         workers: Processes that decode images.
         include_contaminated: Whether contaminated cells count in means.
         corruptions: What is done to the images, one after the other; None stands for nothing.
 
     Raises:
-        InputError: An unknown metric, or a name or corruption given twice.
+        InputError: An unknown metric, or as :func:`make_plan`.
     """
     metrics = {name: _metric(host, name) for name in rules.metrics}
-    plan = make_plan(contestants, datasets, rules, corruptions)
+    plan = make_plan(contestants, datasets, rules, references, corruptions)
     return Evaluation(plan, tuple(datasets), store, metrics, workers, include_contaminated)
 
 

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 
 from zsad.data.examples import example_samples
@@ -24,6 +25,9 @@ from zsad.values import Sample
 T = TypeVar("T")
 
 MIB = 2**20
+
+SHOTS = 4
+"""References that a few-shot method compares with while it is timed."""
 
 
 class Meter:
@@ -113,8 +117,9 @@ def bench_methods(
         host: Plugin host, by default the process's own.
 
     Returns:
-        What was measured with, ``untrained`` (the methods with random weights), ``groups`` (the methods that
-        shared a pass) and ``rows``: a row per method and, for several, one for all together.
+        What was measured with, ``references`` (how many images each few-shot method compared with),
+        ``untrained`` (the methods with random weights), ``groups`` (the methods that shared a pass) and
+        ``rows``: a row per method and, for several, one for all together.
 
     Raises:
         InputError: Whatever does not exist or does not fit.
@@ -123,6 +128,9 @@ def bench_methods(
     detectors = load_together(requests, host)
     loaded = detectors[0].backbone
     samples = example_samples(host, images)
+    few_shot = [detector for detector in detectors if detector.store is not None]
+    if few_shot:
+        _remember(few_shot, example_samples(host, SHOTS))
     plans = [[detector] for detector in detectors]
     if len(detectors) > 1:
         plans.append(detectors)
@@ -135,12 +143,22 @@ def bench_methods(
         "dtype": loaded.native_profile.dtype,
         "threads": torch.get_num_threads(),
         "images": images,
+        "references": {each.recipe.method: SHOTS for each in few_shot},
         "repeats": repeats,
         "memory": meter.memory,
         "untrained": [each.recipe.method for each in detectors if each.recipe.learnable and not each.cards],
         "groups": [_names(group) for group in group_by_pass(detectors)],
         "rows": rows(plans, runs, images),
     }
+
+
+def _remember(detectors: Sequence[Detector], samples: Sequence[Sample]) -> None:
+    """Give few-shot methods references; what they show decides no time."""
+    for detector in detectors:
+        part = detector.recipe.reference_store
+        abnormal = samples[:1] if part is not None and part.abnormal_references else []
+        masks = [np.ones(sample.image.shape[:2], bool) for sample in abnormal]
+        detector.remember(samples, abnormal=abnormal, masks=masks)
 
 
 def best_runs(

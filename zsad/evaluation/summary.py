@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from zsad.data.corruption import CLEAN
-from zsad.detect.provenance import Record
+from zsad.detect.record import Record
 from zsad.evaluation.results import CellResult, ClassName
 from zsad.files import write_text
 
@@ -31,7 +31,7 @@ class SummaryRow(Record):
         setting: The three axes of the setting.
         fidelity: What the method's numbers agree with.
         contaminated: Whether images that count here were seen in training.
-        image_size: Side of the square input in pixels.
+        image_size: Side of the square input, or its short side, in pixels.
         shots: Reference images.
         seed: Seed of everything random.
         recipe_hash: Hash of the resolved recipe.

@@ -18,11 +18,11 @@ PartKind = Literal[
     "auxiliary",
     "attention_refiner",
     "feature_adapter",
+    "reference_store",
     "prompt_learner",
     "prompt_conditioner",
     "scorer",
     "post_processors",
-    "reference_store",
 ]
 """The swappable pieces of a method, in the order in which data flows through them."""
 
@@ -39,6 +39,7 @@ IMPLIED_REQUIRES: dict[str, frozenset[str]] = {
 
 IMPLIED_PROVIDES: dict[str, frozenset[str]] = {
     "attention_refiner": frozenset({"patch_tokens"}),
+    "reference_store": frozenset({"memory"}),
     "prompt_learner": frozenset({"text_features"}),
 }
 """What a part of a kind provides where its spec names nothing else."""
@@ -69,6 +70,8 @@ class PartSpec:
         companions: Names of parts that have to stand in the recipe beside this one.
         provisional: For a prompt conditioner: what the scorer has to provide when it scores by the unedited
             prompts, of which the conditioner makes use (``zsad.parts.ProvisionalConditioner``).
+        abnormal_references: For a reference store: it needs abnormal references with masks beside the normal
+            ones, where others take normal ones alone; or a name, likewise.
     """
 
     name: str
@@ -84,6 +87,7 @@ class PartSpec:
     transductive: bool | str = False
     companions: tuple[str, ...] = ()
     provisional: Set[str] = frozenset()
+    abnormal_references: bool | str = False
 
     def __post_init__(self) -> None:
         """Add what the kind implies.

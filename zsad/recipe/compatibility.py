@@ -6,11 +6,18 @@ from collections.abc import Sequence
 
 from zsad.errors import InputError
 from zsad.plugin.host import Host
-from zsad.recipe.profiles import Readout
+from zsad.recipe.profiles import SQUARE_INPUT, Readout
 from zsad.recipe.resolved import ResolvedPart
 
-BATCH_KINDS = ("auxiliary", "attention_refiner", "feature_adapter", "prompt_learner", "prompt_conditioner")
-"""Parts whose results are kept for one batch only."""
+BATCH_KINDS = (
+    "auxiliary",
+    "attention_refiner",
+    "feature_adapter",
+    "reference_store",
+    "prompt_learner",
+    "prompt_conditioner",
+)
+"""Parts whose results are there for one batch only, or for the scorer alone."""
 
 
 def check_compatibility(
@@ -24,6 +31,7 @@ def check_compatibility(
         InputError: Names the part, the requirement, and a part that would meet it.
     """
     _check_provisional(parts)
+    _check_memory(parts)
     kinds = {part.kind for part in parts}
     if "prompt_conditioner" in kinds and "prompt_learner" not in kinds:
         raise InputError("this recipe has a prompt_conditioner, but no prompt_learner for it to edit")
@@ -67,13 +75,31 @@ def _check_provisional(parts: Sequence[ResolvedPart]) -> None:
         raise InputError(
             f"{said}, and '{scorer.spec.name}' scores whole sets, not batches; choose another scorer"
         )
+    if "memory" in scorer.requires:
+        raise InputError(
+            f"{said}, and '{scorer.spec.name}' compares with references, of which a first look has none; "
+            "choose another scorer"
+        )
     if needs := sorted(scorer.requires & asking.provides):
         raise InputError(f"{said}, and '{scorer.spec.name}' needs '{needs[0]}' of it before it can score")
     for need in sorted(asking.spec.provisional - scorer.provides):
         raise InputError(f"{said} of which it needs '{need}', and '{scorer.spec.name}' does not provide that")
 
 
+def _check_memory(parts: Sequence[ResolvedPart]) -> None:
+    """Check that what a reference store remembers is read."""
+    store = next((part for part in parts if part.kind == "reference_store"), None)
+    scorer = next((part for part in parts if part.kind == "scorer"), None)
+    if store is not None and scorer is not None and "memory" not in scorer.requires:
+        raise InputError(
+            f"part '{store.spec.name}' (reference_store) remembers what '{scorer.spec.name}' (scorer) does "
+            "not read; add --set reference_store=none, or choose a scorer that requires 'memory'"
+        )
+
+
 def _who_provides(host: Host, need: str) -> str:
+    if need == SQUARE_INPUT:
+        return "; use --set profile.image_resize=squash"
     names = [
         f"'{name}' ({claim.spec.kind})" for name, claim in host.parts.items() if need in claim.spec.provides
     ]

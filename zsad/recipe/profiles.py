@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, field_validator, model_validator
 
 from zsad.errors import InputError
+from zsad.inputs import ImageResize
 from zsad.values import Stage
 
 Activation = Literal["quick_gelu", "gelu", "gelu_tanh", "swiglu", "own"]
@@ -21,10 +22,8 @@ PositionResize = Literal["bilinear", "bicubic", "bicubic_antialias", "bicubic_of
 """``bicubic_offset`` samples as if the grid were 0.1 larger than it is, see
 :func:`zsad.backbones.position.resize_position_embedding`; for ``own`` see :data:`Activation`."""
 
-
-ImageResize = Literal["squash", "centre-crop"]
-"""``squash`` resizes both sides, bicubic; ``centre-crop`` resizes both sides to 8/7 of the square, bilinear,
-and keeps its centre; see :func:`zsad.data.preprocess.to_tensor`."""
+SQUARE_INPUT = "square_input"
+"""The capability that ``squash`` provides, for parts that cannot do with other images."""
 
 
 class TowerProfile(BaseModel):
@@ -39,7 +38,7 @@ class TowerProfile(BaseModel):
         position_embedding: Interpolation of the position embedding to another grid
             (align_corners=False; torch's two bicubic kernels differ even when enlarging). It says nothing
             of a tower whose positions are rotations (DINOv3).
-        image_resize: How an image becomes a square; a map always covers the whole image.
+        image_resize: How an image is brought to the image size; a map always covers the whole image.
         resize_order: Which pass of that resize comes first; values are rounded in between, so it decides
             on grey levels.
         dtype: Precision of weights and activations.

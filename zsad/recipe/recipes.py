@@ -10,10 +10,11 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PositiveInt, ValidationError
 
 from zsad.errors import InputError, ZsadError, nearest
+from zsad.inputs import ImageResize
 from zsad.plugin.host import Host
 from zsad.plugin.imports import read_resource
 from zsad.plugin.specs import PART_KINDS
-from zsad.recipe.profiles import Activation, ImageResize, PositionResize, Readout
+from zsad.recipe.profiles import Activation, PositionResize, Readout
 from zsad.recipe.training import Training
 
 Fidelity = Literal["official-code", "third-party-code", "paper", "inspired", "composed"]
@@ -67,7 +68,7 @@ class Official(_Frozen):
 
     Attributes:
         architectures: Patterns of the architectures that it was published on.
-        image_size: Side of the square input there.
+        image_size: Side of the square input there, or its short side.
         vision: Vision numerics there.
         text: Text numerics there, or None for a method that reads no text.
     """
@@ -162,7 +163,7 @@ class Recipe(_Frozen):
         code: Reference implementation, or None.
         official: Numerics it was published with, or None.
         profile: Choice of numerics.
-        image_size: Side of the square input, or None for the official or native one.
+        image_size: Side of the square input, or its short side; None for the official or native one.
         readout: What is read from the pass.
         parts: The swappable pieces.
         display: Range of the map in pictures.

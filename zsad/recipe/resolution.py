@@ -14,7 +14,7 @@ from zsad.plugin.host import Host
 from zsad.plugin.specs import PART_KINDS
 from zsad.recipe.compatibility import check_compatibility
 from zsad.recipe.overrides import apply_overrides
-from zsad.recipe.profiles import TextProfile, TowerProfile
+from zsad.recipe.profiles import SQUARE_INPUT, TextProfile, TowerProfile
 from zsad.recipe.recipes import (
     LISTS,
     PartChoice,
@@ -82,7 +82,7 @@ def resolve_recipe(
         recipe: The recipe.
         facts: What has to be known of the backbone.
         composed: Whether it is no longer the method as published.
-        image_size: Side of the square input in pixels, or None for the recipe's.
+        image_size: Side of the square input, or its short side, in pixels, or None for the recipe's.
 
     Raises:
         InputError: Unknown part or option; a requirement that nothing meets.
@@ -94,7 +94,8 @@ def resolve_recipe(
     except InputError as error:
         raise InputError(f"readout.taps of '{method}': {error}") from error
     parts = tuple(_resolve_parts(host, recipe.parts))
-    check_compatibility(host, parts, facts.capabilities, recipe.readout)
+    squares = {SQUARE_INPUT} if profile.image_resize != "short-side" else set[str]()
+    check_compatibility(host, parts, facts.capabilities | squares, recipe.readout)
     return ResolvedRecipe(
         method=method,
         recipe=recipe,
@@ -157,12 +158,16 @@ def _numerics(recipe: Recipe, facts: BackboneFacts) -> tuple[TowerProfile, TextP
             text = text.model_copy(update=official.text.model_dump())
     if official is not None and published_here:
         size = official.image_size
-    return _overridden(profile, choice), _overridden_text(text, recipe), size
+    return (
+        _overridden(profile, choice),
+        _overridden_text(text, recipe),
+        size,
+    )
 
 
 def _overridden(profile: TowerProfile, choice: ProfileChoice) -> TowerProfile:
-    given = {name: getattr(choice, name) for name in ("activation", "position_embedding", "image_resize")}
-    return profile.model_copy(update={key: value for key, value in given.items() if value})
+    given = choice.model_dump(include={"activation", "position_embedding", "image_resize"}, exclude_none=True)
+    return profile.model_copy(update=given)
 
 
 def _overridden_text(profile: TextProfile | None, recipe: Recipe) -> TextProfile | None:

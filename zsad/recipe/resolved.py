@@ -71,6 +71,11 @@ class ResolvedPart:
         """Whether the part learns from the unlabelled test images."""
         return self._said(self.spec.transductive)
 
+    @property
+    def abnormal_references(self) -> bool:
+        """Whether a reference store needs abnormal references beside the normal ones."""
+        return self._said(self.spec.abnormal_references)
+
     def described(self) -> dict[str, Any]:
         """Return kind, name and every option with its value, as plain data."""
         options = self.options.model_dump(mode="json") if self.options else {}
@@ -96,7 +101,7 @@ class ResolvedRecipe:
         profile: Vision numerics.
         text_profile: Text numerics, or None without a text tower.
         blocks: Tapped blocks, counted from 1.
-        image_size: Side of the square input.
+        image_size: Side of the square input, or its short side.
     """
 
     method: str
@@ -132,15 +137,27 @@ class ResolvedRecipe:
         """Whether a part learns from the unlabelled test images."""
         return any(part.transductive for part in self.parts)
 
+    @property
+    def reference_store(self) -> ResolvedPart | None:
+        """The part that remembers reference images, or None for a zero-shot method."""
+        return next(iter(self.of_kind("reference_store")), None)
+
     def setting(self, *, trained: bool) -> str:
         """Return the three axes of the setting, computed from the parts and the weights.
+
+        A method with a reference store answers nothing without references, and takes abnormal ones only
+        where it needs them: what it is given follows from the part.
 
         Args:
             trained: Whether learned weights, of the parts or of the backbone, saw anomaly labels.
         """
         training = "auxiliary-trained" if trained else "training-free"
         scope = "transductive" if self.transductive else "inductive"
-        return f"{training} / {scope} / zero-shot"
+        store = self.reference_store
+        if store is None:
+            return f"{training} / {scope} / zero-shot"
+        shots = "few-shot-normal-abnormal" if store.abnormal_references else "few-shot-normal"
+        return f"{training} / {scope} / {shots}"
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything that decides the numbers, apart from weights, precision and image size."""

@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from zsad.data.dataset import Dataset
+from zsad.data.order import places_by_name
 from zsad.data.resize import resize
 from zsad.errors import InputError
 from zsad.training.examples import Example
 from zsad.training.sources import TrainingSource, hashed, random_at
-from zsad.values import Sample, places_by_name
+from zsad.values import Sample
 
 MosaicLabel = Literal["from-mask", "original"]
 """Where a mosaic's image label comes from.

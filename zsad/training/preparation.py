@@ -33,6 +33,7 @@ from zsad.training.opening import (
 )
 from zsad.training.posterior import PosteriorOptions
 from zsad.training.processes import ask_for_one_order, local_device
+from zsad.training.reading import check_squares
 from zsad.training.request import TrainingRequest
 from zsad.training.run import ADAPTER, WEIGHTS, Run, Setup
 from zsad.training.sources import check_annotated
@@ -113,6 +114,7 @@ def _known_plan(request: TrainingRequest, host: Host) -> Training | None:
     """Return the plan as far as it is known without a backbone: None where that may change it."""
     data = recipe_dict(host, request.method)
     recipe = validate_recipe(apply_overrides(data, request.detector().overrides), request.method)
+    check_squares(recipe.profile.image_resize)
     return None if recipe.on_backbone else recipe.training
 
 

@@ -13,9 +13,10 @@ from zsad.data.masks import resize_mask
 from zsad.data.preprocess import to_tensor
 from zsad.data.reading import NO_PIXELS
 from zsad.detect.detector import Detector
-from zsad.errors import ZsadError
+from zsad.errors import InputError, ZsadError
+from zsad.inputs import ImageResize, InputForm
 from zsad.training.examples import ExampleSource
-from zsad.values import InputForm, Sample
+from zsad.values import Sample
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,17 @@ class ExampleReader:
     """Reads the examples of a source for a detector."""
 
     def __init__(self, detector: Detector, source: ExampleSource, workers: int) -> None:
+        """Prepare.
+
+        Args:
+            detector: Whose input the examples become.
+            source: The examples.
+            workers: Processes that make them; 0 makes them in this one.
+
+        Raises:
+            InputError: The detector's images need not be squares.
+        """
+        check_squares(detector.reading.form.rule)
         # Side inputs alone are computed from the pixels, by a preprocessing of their own.
         items = _Prepared(source, detector.reading.form, pixels=bool(detector.reading.auxiliary))
         self._loader: ItemLoader[PreparedExample] = ItemLoader(items, workers)
@@ -51,6 +63,19 @@ class ExampleReader:
         """
         for batch in self._loader.batches(places):
             yield [_sound(entry) for entry in batch]
+
+
+def check_squares(rule: ImageResize | None) -> None:
+    """Check that a batch of examples has one shape, whatever the images.
+
+    Raises:
+        InputError: It need not have.
+    """
+    if rule == "short-side":
+        raise InputError(
+            f"training takes images as squares, not by profile.image_resize '{rule}'; use --set "
+            "profile.image_resize=squash"
+        )
 
 
 def _sound(entry: PreparedExample | ZsadError) -> PreparedExample:
@@ -72,5 +97,5 @@ class _Prepared:
         pixels = example.sample.image
         tensors = {self.form: to_tensor(pixels, *self.form)}
         sample = replace(example.sample, image=pixels if self.pixels else NO_PIXELS, tensors=tensors)
-        mask = resize_mask(example.mask, self.form.size)
+        mask = resize_mask(example.mask, self.form.size, self.form.size)
         return PreparedExample(sample, mask, example.anomalous, example.weight)

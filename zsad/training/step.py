@@ -51,7 +51,10 @@ class Step:
 
     def _enlarged(self, entry: ScoreSet) -> Tensor:
         if entry.kind == "anomaly":
-            raise InputError(f"the scores of '{entry.name}' have no two states to be learned")
+            raise InputError(
+                f"the scores of '{entry.name}' have no two states to be learned; choose a scorer that "
+                "compares two, or losses that read no maps by --set training.losses"
+            )
         # A scorer under bfloat16 or float16 hands on what the losses would have no digits left for.
         values = entry.values.to(torch.promote_types(entry.values.dtype, torch.float32))
         later = False

@@ -25,7 +25,8 @@ class WeightsCard(BaseModel):
     Attributes:
         method: Method that they belong to.
         parts: Kind -> part name, for every part the file holds parameters of.
-        profile: The vision numerics that they were learned with; loading under others is refused.
+        profile: The vision numerics that they were learned with; loading under others is refused. Empty where
+            nobody knows them, which refuses nothing but an adapter.
         text_activation: Activation of the text tower that they were learned with, or None.
         text_adapter: Hash of the adapter of the text tower that they were learned with, or None.
         backbone: sha256 of the backbone that they were learned on, or None where it is not known.

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import get_args
 
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from zsad.errors import InputError
 from zsad.files import atomic_write
+from zsad.inputs import ImageResize
 from zsad.parts import LabelledMemory
 from zsad.plugin.imports import resource_path
 from zsad.recipe.resolved import ResolvedRecipe
@@ -138,7 +140,8 @@ def _check_belongs(card: WeightsCard, key: str, recipe: ResolvedRecipe, path: Pa
 
 def _check_profile(card: WeightsCard, recipe: ResolvedRecipe, path: Path) -> None:
     run, text = recipe.profile.binding(), recipe.text_profile
-    profile = _UNNAMED | card.profile
+    # Where nobody knows them, those of the run have to do.
+    profile = {**_UNNAMED, **(card.profile or {**run, "adapter": None})}
     texts = {
         "text activation": (card.text_activation, text.activation if text else None),
         "text adapter": (card.text_adapter, text.adapter if text else None),
@@ -153,10 +156,16 @@ def _check_profile(card: WeightsCard, recipe: ResolvedRecipe, path: Path) -> Non
             )
     for name, (learned, now) in pairs.items():
         if learned != now and not (name == "text activation" and learned is None):
-            mend = _ONLY_SO if name == "resize_order" else _CHOOSE
             raise InputError(
-                f"{path} was learned with {name.replace('_', ' ')} '{learned}', this run uses '{now}'; {mend}"
+                f"{path} was learned with {name.replace('_', ' ')} '{learned}', this run uses '{now}'; "
+                f"{_mend(name, learned)}"
             )
+
+
+def _mend(name: str, learned: str | None) -> str:
+    if name == "image_resize" and learned in get_args(ImageResize):
+        return f"use --set profile.image_resize={learned}"
+    return _ONLY_SO if name in ("image_resize", "resize_order") else _CHOOSE
 
 
 def _adapter_words(name: str, adapter: str | None) -> str:

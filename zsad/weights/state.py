@@ -32,6 +32,11 @@ class StateReader:
         self.sizes: dict[str, int] = {}
         self._left = dict(tensors)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of what nobody has taken or left out yet."""
+        return tuple(map(str, self._left))
+
     def take(self, key: str, shape: str) -> Tensor:
         """Take a tensor.
 

@@ -10,6 +10,7 @@ from zsad.parts import BuildContext
 from zsad.values import Features
 from zsad_plugins.adaclip.hybrid import apply_by_image
 from zsad_plugins.aprilgan.heads import LinearHeads
+from zsad_plugins.aprilgan.options import HeadOptions
 
 
 class Projections(nn.Module):
@@ -22,7 +23,7 @@ class Projections(nn.Module):
 
     def __init__(self, options: None, context: BuildContext) -> None:
         super().__init__()
-        self.patches = LinearHeads(None, context)
+        self.patches = LinearHeads(HeadOptions(), context)
         self.image = nn.Linear(context.embed_dim, context.embed_dim)
 
     def forward(self, features: Features) -> Features:

@@ -92,4 +92,4 @@ class NeighbourAdapter(nn.Module):
                 "attention_refiner that reads one"
             )
         joint = self.to_joint(self.attend(torch.cat([entry.class_token[:, None], entry.tokens], dim=1)))
-        return replace(entry, tokens=joint[:, 1:], class_token=joint[:, 0], space="joint")
+        return replace(entry, tokens=joint[:, 1:], class_token=joint[:, 0], space="joint", registers=None)

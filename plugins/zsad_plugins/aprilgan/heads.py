@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from zsad.errors import InputError
 from zsad.parts import BuildContext
 from zsad.values import Features
+from zsad_plugins.aprilgan.options import HeadOptions
 
 
 def apply_linear(layer: nn.Linear, x: Tensor) -> Tensor:
@@ -31,10 +32,12 @@ class LinearHeads(nn.Module):
 
     Attributes:
         heads: The layers in the order of the taps, each from D to C channels.
+        keep_raw: Whether the raw token sets stay, behind the projected ones and under names of their own.
     """
 
-    def __init__(self, options: None, context: BuildContext) -> None:
+    def __init__(self, options: HeadOptions, context: BuildContext) -> None:
         super().__init__()
+        self.keep_raw = options.keep_raw
         self.heads = nn.ModuleList(
             PreciseLinear(context.vision_width, context.embed_dim) for _ in context.taps
         )
@@ -50,8 +53,9 @@ class LinearHeads(nn.Module):
                 f"there are {len(self.heads)} linear heads, one per tap, but the attention refiner reads "
                 f"{len(features.token_sets)} token sets; choose one that reads each tap once"
             )
-        projected = (
+        projected = tuple(
             replace(entry, tokens=head(entry.tokens), space="joint", class_token=None)
             for head, entry in zip(self.heads, features.token_sets, strict=True)
         )
-        return replace(features, token_sets=tuple(projected))
+        raw = tuple(replace(entry, name=f"raw.{entry.name}") for entry in features.token_sets)
+        return replace(features, token_sets=(*projected, *raw) if self.keep_raw else projected)

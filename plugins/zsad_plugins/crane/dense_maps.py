@@ -11,8 +11,9 @@ from torch import Tensor
 
 from zsad.data.preprocess import input_tensor
 from zsad.errors import InputError, ZsadError
+from zsad.inputs import InputForm
 from zsad.parts import BuildContext
-from zsad.values import InputForm, Sample
+from zsad.values import Sample
 from zsad_plugins.crane.options import Dinov2Options, StemOptions
 
 if TYPE_CHECKING:
@@ -27,21 +28,22 @@ CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 class Dinov2Maps:
     """DINOv2's last patch features after its norm, not normalised per patch.
 
-    The images are as many of DINOv2's patches wide as the tower's are of its own, so both have one grid. They
+    The images are as many of DINOv2's patches wide as the tower's are of its own, so both have one grid,
+    whichever way images are resized. They
     go through CLIP's normalisation and back, as published: the last digits decide which similarities are cut.
     """
 
     def __init__(self, options: Dinov2Options, context: BuildContext) -> None:
         self.model, self.device = _dinov2(options.model, context.device), context.device
         side = context.image_size // context.patch_size * self.model.patch_size
-        self.form = InputForm(side, CLIP_MEAN, CLIP_STD)
+        self.form = InputForm(side, CLIP_MEAN, CLIP_STD, context.image_resize)
 
     @torch.no_grad()
     def __call__(self, samples: Sequence[Sample], images: Tensor) -> Mapping[str, Tensor]:
         """Return ``dinov2`` [B, h, w, D] float32."""
         from zsad.backbones.dinov2 import imagenet_from_clip
 
-        pixels = input_tensor(samples, self.form).to(self.device)
+        pixels = input_tensor(samples, self.form, self.model.patch_size).to(self.device)
         return {"dinov2": self.model.patch_tokens(imagenet_from_clip(pixels, CLIP_MEAN, CLIP_STD))}
 
 
@@ -52,12 +54,14 @@ class StemMaps:
         from zsad_plugins.mini.stem import MEAN, STD, STRIDE
 
         self.stem, self.centre, self.device = _stem(context.device), options.centre, context.device
-        self.form = InputForm(context.image_size // context.patch_size * STRIDE, MEAN, STD)
+        side, self.stride = context.image_size // context.patch_size * STRIDE, STRIDE
+        self.form = InputForm(side, MEAN, STD, context.image_resize)
 
     @torch.no_grad()
     def __call__(self, samples: Sequence[Sample], images: Tensor) -> Mapping[str, Tensor]:
         """Return ``stem`` [B, h, w, D] float32."""
-        maps = self.stem(input_tensor(samples, self.form).to(self.device)).permute(0, 2, 3, 1)
+        pixels = input_tensor(samples, self.form, self.stride).to(self.device)
+        maps = self.stem(pixels).permute(0, 2, 3, 1)
         return {"stem": maps - maps.mean((1, 2), keepdim=True) if self.centre else maps}
 
 

@@ -32,12 +32,12 @@ class Fuse:
         logits = torch.stack([entry.values for entry in scores.sets])
         if self.soft_mean:
             mean = torch.softmax(logits, dim=2)[:, :, ABNORMAL].mean(0)
-            return replace(scores, map=upsampled(mean[:, None], features.image_size)[:, 0])
+            return replace(scores, map=upsampled(mean[:, None], features.input_size)[:, 0])
         # Bilinear interpolation is linear: the mean may come first, and one map is enlarged instead of K.
-        enlarged = upsampled(logits.mean(0), features.image_size)
+        enlarged = upsampled(logits.mean(0), features.input_size)
         return replace(scores, map=torch.softmax(enlarged, dim=1)[:, ABNORMAL])
 
 
-def upsampled(values: Tensor, side: int) -> Tensor:
-    """Enlarge [B, K, h, w] to [B, K, side, side], corners not aligned."""
-    return F.interpolate(values, (side, side), mode="bilinear", align_corners=False)
+def upsampled(values: Tensor, size: tuple[int, int]) -> Tensor:
+    """Enlarge [B, K, h, w] to [B, K, H, W], corners not aligned."""
+    return F.interpolate(values, size, mode="bilinear", align_corners=False)

@@ -67,17 +67,18 @@ class BoxRules:
         whole = (rf"\b{re.escape(word.strip())}\b" for word in words)
         return any(re.search(pattern, phrase, re.IGNORECASE) for pattern in whole)
 
-    def table(self, found: Detections, words: Sequence[str], size: int) -> Tensor:
+    def table(self, found: Detections, words: Sequence[str], size: tuple[int, int]) -> Tensor:
         """Return the kept boxes as a table [k, 6], see :mod:`zsad_plugins.filo.places`.
 
         Args:
             found: What a detector found.
             words: General words and those of the object.
-            size: Side of the square image in pixels.
+            size: Height and width of the resized image in pixels.
         """
         kept = self.kept(found)
         accepted = torch.tensor([self.accepts(phrase, words) for phrase in kept.phrases], dtype=torch.bool)
-        pixels = kept.boxes * size
+        height, width = size
+        pixels = kept.boxes * torch.tensor([width, height, width, height])
         low = pixels[:, :2] - pixels[:, 2:] / 2
         corners = torch.cat([low, low + pixels[:, 2:]], dim=1)
         table = torch.zeros(len(kept.scores), COLUMNS)

@@ -63,12 +63,12 @@ class ShiftedContext(nn.Module):
         """Return the cell of each image's best box, counted row by row, or None for all nine."""
         found: list[int | None] = []
         for table in features.auxiliary["filo.boxes"].cpu():
-            point = centre(table, features.image_size, self.options.scores)
+            point = centre(table, self.options.scores)
             if point is None and self.options.without_box == "all":
                 found.append(None)
                 continue
-            middle = features.image_size / 2
-            found.append(cell(point or (middle, middle), features.image_size, self.options.cells))
+            height, width = features.whole_size
+            found.append(cell(point or (width / 2, height / 2), (height, width), self.options.cells))
         return found
 
     def forward(self, prompts: Prompts, features: Features) -> tuple[Prompts, Mapping[str, Tensor]]:

@@ -10,12 +10,14 @@ import torch
 from torch import Tensor
 
 from zsad.backbones.hub import hub_errors
+from zsad.data.phrases import read_phrases
 from zsad.errors import InputError
+from zsad.inputs import resized_size
 from zsad.parts import BuildContext
 from zsad.values import Sample
 from zsad_plugins.filo.boxes import BoxRules, Detections, padded
 from zsad_plugins.filo.options import DetectorOptions
-from zsad_plugins.filo.words import read_phrases, read_states
+from zsad_plugins.filo.words import read_states
 
 WITHOUT = "or run the method 'filo', which needs no detector"
 
@@ -32,6 +34,7 @@ class GroundingDino:
         self.options, self.device = options, context.device
         self.states, self.phrases = read_states(options.states), read_phrases(options.phrases)
         self.rules = BoxRules(options)
+        self.image_size, self.image_resize = context.image_size, context.image_resize
         model, self.processor = load(options.model)
         self.model: Any = model.eval().requires_grad_(False).to(self.device)
         self.rows: int = model.config.num_queries
@@ -42,10 +45,10 @@ class GroundingDino:
 
     def __call__(self, samples: Sequence[Sample], images: Tensor) -> Mapping[str, Tensor]:
         """Return ``filo.boxes`` [B, queries, 6], see :mod:`zsad_plugins.filo.places`."""
-        size = images.shape[-1]
         tables = []
         for sample in samples:
             words = self.words(sample.class_name)
+            size = resized_size(*sample.image.shape[:2], self.image_size, self.image_resize)
             tables.append(self.rules.table(self.detect(sample, words), words, size))
         return {"filo.boxes": padded(tables, self.rows).to(images.device)}
 

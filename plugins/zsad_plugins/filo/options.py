@@ -6,11 +6,11 @@ from typing import Literal
 
 from pydantic import Field
 
+from zsad.data.phrases import PHRASES
 from zsad.plugin.options import Options
 from zsad.recipe.profiles import DepthValue
 
 STATES = "zsad_prompts:filo/states.yaml"
-PHRASES = "zsad_prompts:filo/phrases.yaml"
 
 
 class TapOptions(Options):

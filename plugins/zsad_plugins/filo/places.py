@@ -18,12 +18,11 @@ RANGES = ((0, 172), (173, 344), (345, 517))
 """The published cells on an image of 518 pixels, both ends included."""
 
 
-def centre(table: Tensor, size: int, scores: str) -> tuple[float, float] | None:
+def centre(table: Tensor, scores: str) -> tuple[float, float] | None:
     """Return the centre (x, y) of the accepted box with the highest score, or None without one.
 
     Args:
         table: Boxes of an image, [k, 6] on the CPU.
-        size: Side of the image in pixels.
         scores: ``cut`` compares the first four characters of scores, and the last of equal ones wins;
             ``full`` compares all of them, and the first wins.
     """
@@ -40,36 +39,41 @@ def centre(table: Tensor, size: int, scores: str) -> tuple[float, float] | None:
     return float((left + right) / 2), float((top + bottom) / 2)
 
 
-def cell(point: tuple[float, float], size: int, cells: str) -> int | None:
+def cell(point: tuple[float, float], size: tuple[int, int], cells: str) -> int | None:
     """Return the cell of a point, row by row from 0 to 8.
 
     Args:
         point: (x, y) in pixels.
-        size: Side of the image in pixels.
+        size: Height and width of the image in pixels.
         cells: ``integer`` is published: closed ranges with gaps between them, None in a gap or outside.
             ``thirds`` cuts the image in three, and points outside belong to the nearest cell.
     """
+    height, width = size
+    along = tuple(zip(point, (width, height), strict=True))
     if cells == "thirds":
-        column, row = (min(max(int(3 * value / size), 0), 2) for value in point)
+        column, row = (min(max(int(3 * value / side), 0), 2) for value, side in along)
         return 3 * row + column
-    scale = size / PUBLISHED_SIDE
     columns, rows = (
-        [place for place, (low, high) in enumerate(RANGES) if low * scale <= value <= high * scale]
-        for value in point
+        [
+            place
+            for place, (low, high) in enumerate(RANGES)
+            if low * (side / PUBLISHED_SIDE) <= value <= high * (side / PUBLISHED_SIDE)
+        ]
+        for value, side in along
     )
     return 3 * rows[0] + columns[0] if rows and columns else None
 
 
-def inside(table: Tensor, size: int, edges: str) -> Tensor:
-    """Return which pixels lie in boxes: [S, S] bool.
+def inside(table: Tensor, size: tuple[int, int], edges: str) -> Tensor:
+    """Return which pixels lie in boxes: [H, W] bool.
 
     Args:
         table: Boxes of an image, [k, 6].
-        size: Side of the image in pixels.
+        size: Height and width of the image in pixels.
         edges: ``wrapped`` takes all corners, cut towards zero, as array slices: negative ones count from the
             far end. ``clipped`` takes those of accepted boxes, cut at the image's edge.
     """
-    mask = torch.zeros(size, size, dtype=torch.bool, device=table.device)
+    mask = torch.zeros(size, dtype=torch.bool, device=table.device)
     if edges == "clipped":
         table = table[table[:, ACCEPTED] > 0].clamp(min=0)
     for left, top, right, bottom in (list(map(int, row)) for row in table[:, BOX].tolist()):

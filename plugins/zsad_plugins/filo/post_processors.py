@@ -16,7 +16,7 @@ from zsad_plugins.filo.places import inside
 
 
 def blur(maps: Tensor, size: int, sigma: float) -> Tensor:
-    """Blur [B, S, S] with a Gaussian cut to ``size`` pixels; the border mirrors without its edge pixel."""
+    """Blur [B, H, W] with a Gaussian cut to ``size`` pixels; the border mirrors without its edge pixel."""
     radius = size // 2
     offsets = torch.arange(-radius, radius + 1, dtype=maps.dtype, device=maps.device)
     kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
@@ -62,5 +62,7 @@ class BoxFilter:
         """Return the scores with their map damped."""
         maps, edges = scores.required_map, self.options.edges
         tables = features.auxiliary["filo.boxes"].to(maps.device)
-        within = torch.stack([inside(table, features.image_size, edges) for table in tables])
+        height, width = features.input_size
+        within = torch.stack([inside(table, features.whole_size, edges) for table in tables])
+        within = within[:, :height, :width]
         return replace(scores, map=torch.where(within, maps, self.options.outside * maps))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from zsad.data.phrases import read_phrases
 from zsad.parts import BuildContext
 from zsad.prompts import Prompts, Reduction
 from zsad.values import ABNORMAL, NORMAL
 from zsad_plugins.filo.options import PromptOptions
-from zsad_plugins.filo.words import read_phrases, read_states
+from zsad_plugins.filo.words import read_states
 
 INITIAL_DEVIATION = 0.02
 """Standard deviation of a freshly drawn context, as in the published code."""

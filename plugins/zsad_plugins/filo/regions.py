@@ -20,12 +20,12 @@ def in_boxes(anomaly_map: Tensor, level: float, largest: float) -> Tensor:
     value to its highest.
 
     Args:
-        anomaly_map: [S, S].
+        anomaly_map: [H, W].
         level: Share of the map's range.
         largest: Area, as a share of the image, below which boxes count.
 
     Returns:
-        [S, S] bool.
+        [H, W] bool.
     """
     low, high = anomaly_map.aminmax()
     regions, _ = ndimage.label((anomaly_map > low + level * (high - low)).cpu().numpy())

@@ -20,7 +20,7 @@ class SmoothOptions(Options):
     """Options of ``inp-former.smooth``."""
 
     side: int = Field(256, ge=16)
-    """Side in pixels at which maps are smoothed, whatever the image size."""
+    """Side, or short side, in pixels at which maps are smoothed, whatever the image size."""
     sigma: float = Field(4.0, gt=0, le=1000)
     """Standard deviation of the Gaussian in pixels of that size."""
     radius: int = Field(2, ge=1, le=64)

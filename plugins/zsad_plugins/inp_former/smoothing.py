@@ -36,18 +36,21 @@ class Smooth:
         smooth = self.smoothed(scores.required_map)
         count = max(1, int(self.options.fraction * smooth[0].numel()))
         score = smooth.flatten(1).topk(count, dim=1).values.mean(1)
-        whole = resized(smooth, features.image_size)
+        whole = resized(smooth, features.input_size)
         return replace(scores, map=whole).with_image_score(score, "inp-former.smooth: largest pixels")
 
     def smoothed(self, maps: Tensor) -> Tensor:
-        """Return maps [B, S, S] smoothed at the one size, [B, side, side]."""
+        """Return maps [B, H, W] smoothed at the one size, whose short side is ``side``."""
         return truncated_blur(self.small(maps), self.options.sigma, self.options.radius)
 
     def small(self, maps: Tensor) -> Tensor:
-        """Return maps [B, S, S] at the one size, not smoothed."""
-        return resized(maps, self.options.side)
+        """Return maps [B, H, W] at the one size, not smoothed."""
+        height, width = maps.shape[1:]
+        short = min(height, width)
+        side = self.options.side
+        return resized(maps, (round(side * height / short), round(side * width / short)))
 
 
-def resized(maps: Tensor, side: int) -> Tensor:
-    """Return maps [B, H, W] as [B, side, side], bilinear, without antialiasing."""
-    return F.interpolate(maps[:, None], (side, side), mode="bilinear", align_corners=False)[:, 0]
+def resized(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return maps [B, H, W] at another size, bilinear, without antialiasing."""
+    return F.interpolate(maps[:, None], size, mode="bilinear", align_corners=False)[:, 0]

@@ -24,6 +24,12 @@ def zsad_parts() -> Iterator[PartSpec]:
                    "cosine of every joint token and of the image feature with the two text features",
                    options=".options:CosineOptions", requires={"tokens:joint", "text_features"},
                    provides={"scores:logits", "image_score"})
+    yield PartSpec("standard.token_memory", "reference_store", ".references:TokenMemory",
+                   "every token of the reference images, as a unit vector; or a coreset of them",
+                   options=".options:TokenMemoryOptions")
+    yield PartSpec("standard.nearest", "scorer", ".references:NearestScorer",
+                   "cosine distance of every patch token to the nearest one that is remembered",
+                   requires={"patch_tokens", "memory"}, provides={"scores:anomaly"})
     yield PartSpec("standard.softmax", "post_processors", ".post_processors:Softmax",
                    "logits of the two states to probabilities",
                    requires={"scores:logits"}, provides={"scores:probabilities"})

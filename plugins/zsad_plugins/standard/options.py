@@ -72,6 +72,15 @@ class TopMeanOptions(Options):
     """Share of the pixels, the largest, whose mean is the score; rounded up to a whole pixel."""
 
 
+class TokenMemoryOptions(Options):
+    """Options of ``standard.token_memory``."""
+
+    space: Literal["raw", "ln_post", "joint"] | None = None
+    """Only token sets of this space; ``null`` remembers all."""
+    share: float = Field(1.0, gt=0, le=1)
+    """Share of the tokens that is kept, chosen greedily so that none is far from a kept one; 1 keeps all."""
+
+
 class DiceOptions(Options):
     """Options of the loss ``dice``."""
 

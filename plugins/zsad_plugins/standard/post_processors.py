@@ -42,8 +42,8 @@ class Upsample:
         self.align_corners = options.align_corners if options.mode == "bilinear" else None
 
     def __call__(self, scores: Scores, features: Features) -> Scores:
-        """Return the scores at [B, K, S, S]."""
-        size = (features.image_size, features.image_size)
+        """Return the scores at [B, K, H, W]."""
+        size = features.input_size
         enlarged = (
             replace(
                 entry,

@@ -20,8 +20,8 @@ def zsad_parts() -> Iterator[PartSpec]:
                    learnable=True)
     yield PartSpec("visualad.alignment", "feature_adapter", ".alignment:Alignment",
                    "per tap: the injected tokens look at the patches, and the patches pass a small MLP",
-                   options=".options:AlignmentOptions", requires={"tokens:raw", "injected_tokens"},
-                   learnable=True)
+                   options=".options:AlignmentOptions",
+                   requires={"tokens:raw", "injected_tokens", "square_input"}, learnable=True)
     yield PartSpec("visualad.contrast", "scorer", ".contrast:Contrast",
                    "a patch's cosine with the anomaly token less that with the normal one, without text",
                    requires={"patch_tokens", "injected_tokens"}, provides={"scores:anomaly"})

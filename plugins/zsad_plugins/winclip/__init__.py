@@ -27,12 +27,18 @@ def zsad_parts() -> Iterator[PartSpec]:
                    "caoyunkang/WinClip",
                    options=".options:ScorerOptions", requires={"window_tokens", "text_features"},
                    provides={"scores:anomaly"})
+    yield PartSpec("winclip.few_shot", "scorer", ".few_shot:FewShotScorer",
+                   "winclip.anomaly, averaged with the distances of windows and patches to references",
+                   options=".options:ScorerOptions",
+                   requires={"window_tokens", "text_features", "cls_token", "memory"},
+                   provides={"scores:anomaly", "image_score"})
     # fmt: on
 
 
 @hookimpl
 def zsad_recipes() -> Iterator[RecipeSpec]:
-    """Yield the paper's method and two third-party readings of it."""
+    """Yield the paper's methods without and with references, and two third-party readings of the former."""
     yield RecipeSpec("winclip", ":recipe.yaml", starter=2)
     yield RecipeSpec("winclip@caoyunkang", ":caoyunkang.yaml")
     yield RecipeSpec("winclip@anomalib", ":anomalib.yaml")
+    yield RecipeSpec("winclip@few-shot", ":few_shot.yaml")

@@ -14,6 +14,8 @@ class WindowOptions(Options):
     """Sides of the windows in patches."""
     stride: int = Field(1, ge=1)
     """Step between windows in patches."""
+    patches: bool = False
+    """Also read the patches of the last block behind ln_post, which references are compared by."""
 
 
 class ScorerOptions(Options):

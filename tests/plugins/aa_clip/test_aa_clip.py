@@ -168,7 +168,7 @@ def test_scores_are_linear_in_the_dot_products(load: Load, samples: list[Sample]
 def test_the_blur_is_a_reflected_gaussian(size: int, sigma: float) -> None:
     values = torch.randn(2, 1, 10, 12, generator=torch.Generator().manual_seed(0))
     scores = Scores((ScoreSet("one", values, "anomaly"),))
-    features = Features((), torch.zeros(2, 4), ("a", "a"), 16)
+    features = Features((), torch.zeros(2, 4), ("a", "a"), (16, 16))
     (found,) = GridBlur(BlurOptions(size=size, sigma=sigma), TEXTLESS)(scores, features).sets
     reach = size // 2
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
@@ -197,7 +197,7 @@ def test_the_class_range_looks_at_the_whole_class(share: float) -> None:
     generator = torch.Generator().manual_seed(1)
     maps, image = torch.randn(5, 4, 4, generator=generator), torch.randn(5, generator=generator)
     part = ClassRange(RangeOptions(share=share), TEXTLESS)
-    features = Features((), torch.zeros(2, 4), ("a", "a"), 4)
+    features = Features((), torch.zeros(2, 4), ("a", "a"), (4, 4))
     kept = [
         part.collect(scores_of(maps[low:high], image[low:high]), features) for low, high in ((0, 2), (2, 5))
     ]

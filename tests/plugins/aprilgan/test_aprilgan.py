@@ -85,7 +85,7 @@ def test_a_refiner_with_another_number_of_token_sets_is_refused(load: Load, samp
     features = detector.encode(samples)
     with pytest.raises(InputError, match="4 linear heads, one per tap, but the attention refiner reads 1"):
         detector.part("feature_adapter")(type(features)(
-            features.token_sets[:1], features.image_feature, features.class_names, features.image_size
+            features.token_sets[:1], features.image_feature, features.class_names, features.input_size
         ))  # fmt: skip
 
 
@@ -94,7 +94,7 @@ def test_a_refiner_with_another_number_of_token_sets_is_refused(load: Load, samp
     [
         ("feature_adapter=none", r"'standard.cosine'.*'tokens:joint'.*\(feature_adapter\) would"),
         ("readout.stage=joint", "'aprilgan.linear_heads'.*'tokens:raw'"),
-        ("feature_adapter.taps=4", "'aprilgan.linear_heads' has no options"),
+        ("feature_adapter.taps=4", "'taps' is not known"),
         ("attention_refiner=winclip.windows", "'aprilgan.linear_heads'.*'tokens:raw'"),
     ],
 )

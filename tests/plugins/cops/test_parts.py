@@ -30,7 +30,9 @@ def scorer_of(**options: Any) -> PrototypeWeightedScorer:
 
 def features_of(*tokens: torch.Tensor) -> Features:
     sets = tuple(TokenSet(f"tap{i}", each, GRID, "joint", i + 1) for i, each in enumerate(tokens))
-    return Features(sets, torch.randn(len(tokens[0]), tokens[0].shape[-1]), ("object",) * len(tokens[0]), 24)
+    return Features(
+        sets, torch.randn(len(tokens[0]), tokens[0].shape[-1]), ("object",) * len(tokens[0]), (24, 24)
+    )
 
 
 @pytest.fixture
@@ -62,7 +64,7 @@ def test_pooling_averages_the_neighbourhood(kernel: int, border: str) -> None:
 
 def test_windows_are_not_pooled_and_not_scored(scene: tuple[Features, Conditioning]) -> None:
     entry = TokenSet("w", torch.randn(2, 6, 8), Windows(GRID, torch.ones(6, 12)), "joint", 1)
-    windows = Features((entry,), torch.randn(2, 8), ("object",) * 2, 24)
+    windows = Features((entry,), torch.randn(2, 8), ("object",) * 2, (24, 24))
     assert pooling(kernel=3)(windows).token_sets[0] is entry
     with pytest.raises(InputError, match="scores patches, and its attention_refiner reads none"):
         scorer_of()(windows, scene[1])

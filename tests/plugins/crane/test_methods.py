@@ -128,3 +128,16 @@ def test_on_mini_its_own_stem_takes_the_place_of_dinov2(mini, samples, method: s
 def test_descriptions_need_no_torch() -> None:
     code = "import sys, zsad_plugins.crane, zsad_plugins.crane.options; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("method", ["crane-plus", "crane-plus@stem"])
+def test_dense_maps_of_images_that_keep_their_aspect_are_on_the_tower_s_grid(
+    load, mini, samples, method: str
+) -> None:
+    detector = load(method, mini, "profile.image_resize=short-side")
+    for sample, grid in ((samples[0], (19, 15)), (samples[2], (15, 18))):
+        features = detector.encode([sample])
+        (maps,) = features.auxiliary.values()
+        own = features.token_sets[0].grid
+        assert tuple(maps.shape[1:3]) == (own.height, own.width) == grid
+        assert detector.score(features).anomaly_map.shape == (1, *features.whole_size)

@@ -25,7 +25,7 @@ def features_of(*tokens: torch.Tensor, layout: Grid | Windows = GRID) -> Feature
         TokenSet(f"set.{place}", entry, layout, "joint", place) for place, entry in enumerate(tokens)
     )
     image = torch.randn(2, 4, generator=torch.Generator().manual_seed(9))
-    return Features(sets, image, ("a", "b"), 12)
+    return Features(sets, image, ("a", "b"), (12, 12))
 
 
 @pytest.fixture

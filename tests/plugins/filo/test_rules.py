@@ -47,12 +47,24 @@ def table(*rows: tuple[float, ...]) -> torch.Tensor:
     return torch.tensor(rows)
 
 
+def test_boxes_and_cells_of_images_that_are_no_squares() -> None:
+    found = Detections(torch.tensor([[0.5, 0.5, 0.5, 0.5]]), torch.tensor([0.9]), ("damage",))
+    rows = BoxRules(DetectorOptions()).table(found, ("damage",), (40, 80))
+    assert rows[0, :4].tolist() == [20, 10, 60, 30]
+    assert torch.equal(inside(rows, (40, 80), "clipped"), inside(rows, (40, 80), "wrapped"))
+    assert inside(rows, (40, 80), "clipped").nonzero().aminmax(dim=0).max.tolist() == [29, 59]
+    # Wide: in the last third across, in the first third down.
+    for cells in ("integer", "thirds"):
+        assert cell((70, 5), (40, 80), cells) == 2 and cell((5, 35), (40, 80), cells) == 6
+        assert cell((5, 70), (80, 40), cells) == 6
+
+
 def test_the_best_box() -> None:
     boxes = table((0, 0, 2, 2, 0.7799, 1), (4, 4, 8, 8, 0.7701, 1), (0, 0, 0, 0, 0.9, 0))
-    assert centre(boxes, 10, "cut") == (6.0, 6.0)
-    assert centre(boxes, 10, "full") == (1.0, 1.0)
-    assert centre(boxes[2:], 10, "cut") is None
-    assert centre(boxes[:0], 10, "full") is None
+    assert centre(boxes, "cut") == (6.0, 6.0)
+    assert centre(boxes, "full") == (1.0, 1.0)
+    assert centre(boxes[2:], "cut") is None
+    assert centre(boxes[:0], "full") is None
 
 
 @pytest.mark.parametrize(
@@ -67,17 +79,17 @@ def test_the_best_box() -> None:
     ],
 )
 def test_cells(point, integer, thirds) -> None:
-    assert cell(point, 518, "integer") == integer
-    assert cell(point, 518, "thirds") == thirds
+    assert cell(point, (518, 518), "integer") == integer
+    assert cell(point, (518, 518), "thirds") == thirds
 
 
 def test_a_box_over_the_edge() -> None:
     box = table((-2, 3, 4, 6, 0.5, 1), (0.5, 0.5, 0.2, 0.2, 0.9, 0))
-    assert not inside(box, 10, "wrapped").any()
-    clipped = inside(box, 10, "clipped")
+    assert not inside(box, (10, 10), "wrapped").any()
+    clipped = inside(box, (10, 10), "clipped")
     assert int(clipped.sum()) == 12 and bool(clipped[3:6, :4].all())
     beyond = table((7, 7, 14, 14, 0.5, 1))
-    assert torch.equal(inside(beyond, 10, "wrapped"), inside(beyond, 10, "clipped"))
+    assert torch.equal(inside(beyond, (10, 10), "wrapped"), inside(beyond, (10, 10), "clipped"))
 
 
 def test_what_counts_as_an_anomaly() -> None:
@@ -99,5 +111,5 @@ def test_without_a_fitting_box_the_best_of_all_is_kept_without_a_phrase() -> Non
 
 def test_a_detector_that_finds_nothing() -> None:
     nothing = Detections(torch.zeros(0, 4), torch.zeros(0), ())
-    assert BoxRules(DetectorOptions()).table(nothing, ("damage",), 100).shape == (0, 6)
+    assert BoxRules(DetectorOptions()).table(nothing, ("damage",), (100, 100)).shape == (0, 6)
     assert padded([torch.zeros(0, 6)], 3).shape == (1, 3, 6)

@@ -20,7 +20,7 @@ def features(count: int = 32, side: int = 8, channels: int = 64) -> Features:
         for block in (2, 4)
     )  # fmt: skip
     image = torch.randn(count, 16, generator=random)
-    return Features(sets, image, ("thing",) * count, 64)
+    return Features(sets, image, ("thing",) * count, (64, 64))
 
 
 def noisy(given: Features, seed: int = 0, **options) -> tuple[Features, torch.Tensor]:

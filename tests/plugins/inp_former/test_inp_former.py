@@ -42,7 +42,7 @@ def part(prototypes: int = 6) -> IntrinsicPrototypes:
 def features_of(tokens: torch.Tensor) -> Features:
     side = int(tokens.shape[1] ** 0.5)
     entry = TokenSet("plain.1", tokens, Grid(side, side), "raw", 1)
-    return Features((entry,), torch.zeros(len(tokens), 4), ("object",) * len(tokens), 16)
+    return Features((entry,), torch.zeros(len(tokens), 4), ("object",) * len(tokens), (16, 16))
 
 
 def scored(scorer: IntrinsicPrototypes, tokens: torch.Tensor) -> torch.Tensor:
@@ -135,7 +135,7 @@ def test_smoothing_against_scipy() -> None:
     smooth = Smooth(SmoothOptions(side=32, sigma=3.0, radius=4, fraction=0.05), TEXTLESS)
     weights = np.exp(-0.5 * (np.arange(-4, 5) / 3) ** 2)
     kernel = np.outer(weights, weights) / weights.sum() ** 2
-    found = smooth(Scores(map=maps), replace(features_of(torch.zeros(2, 4, 4)), image_size=40))
+    found = smooth(Scores(map=maps), replace(features_of(torch.zeros(2, 4, 4)), input_size=(40, 40)))
     for image in range(2):
         small = torch.nn.functional.interpolate(maps[None, image : image + 1], (32, 32), mode="bilinear")[
             0, 0

@@ -44,7 +44,7 @@ def load(tiny_backbone: ClipBackbone) -> Load:
 
 def features_of(tokens: torch.Tensor, image: torch.Tensor) -> Features:
     entry = TokenSet("t.4", tokens, Grid(4, 4), "ln_post", 4)
-    return Features((entry,), image, ("object",) * len(tokens), 16)
+    return Features((entry,), image, ("object",) * len(tokens), (16, 16))
 
 
 def without_text(count: int) -> Conditioning:

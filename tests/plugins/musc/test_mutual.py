@@ -24,7 +24,7 @@ def features(count: int, *, sets: int = 2, seed: int = 0, name: str = "gear") ->
     entries = tuple(
         TokenSet(f"tokens.{tap}", own, GRID, "raw", tap, own[:, 0]) for tap, own in enumerate(tokens, start=1)
     )
-    return Features(entries, image, (name,) * count, 24)
+    return Features(entries, image, (name,) * count, (24, 24))
 
 
 def scorer_of(**options: object) -> MutualScorer:
@@ -104,7 +104,7 @@ def test_windows_are_refused() -> None:
     given = features(2)
     windows = Windows(GRID, torch.eye(12))
     entry = TokenSet("windows", given.token_sets[0].tokens, windows, "joint", 1)
-    other = Features((entry,), given.image_feature, given.class_names, 24)
+    other = Features((entry,), given.image_feature, given.class_names, (24, 24))
     for refused in (lambda: scorer_of().collect(other, None), lambda: lnamd(1, 3)(other)):
         with pytest.raises(InputError, match="'windows' holds windows, where patches on a grid are read"):
             refused()

@@ -45,7 +45,7 @@ def step_of(*neighbours: int, min_max: bool = True) -> Rscin:
 
 def scope(count: int, name: str = "gear") -> tuple[Scores, Features]:
     draw = torch.Generator().manual_seed(count)
-    features = Features((), torch.randn(count, 8, generator=draw).abs(), (name,) * count, 24)
+    features = Features((), torch.randn(count, 8, generator=draw).abs(), (name,) * count, (24, 24))
     return Scores(map=torch.rand(count, 24, 24), image_score=torch.rand(count, generator=draw)), features
 
 

@@ -111,7 +111,7 @@ def test_other_scorers_may_use_its_pass(load: Load, samples: list[Sample]) -> No
 @pytest.mark.parametrize(("side", "fraction", "count"), [(140, 0.01, 196), (168, 0.01, 283), (3, 1, 9)])
 def test_the_score_is_the_mean_of_the_largest_pixels(side: int, fraction: float, count: int) -> None:
     maps = torch.randn(2, side, side, generator=torch.Generator().manual_seed(0))
-    features = Features((), torch.zeros(2, 4), ("a", "a"), side)
+    features = Features((), torch.zeros(2, 4), ("a", "a"), (side, side))
     found = MapTopMean(TopMeanOptions(fraction=fraction), TEXTLESS)(Scores(map=maps), features)
     expected = torch.stack([one.flatten().sort(descending=True).values[:count].mean() for one in maps])
     torch.testing.assert_close(found.image_score, expected)

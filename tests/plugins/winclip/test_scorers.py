@@ -41,7 +41,7 @@ def features() -> Features:
             row[patches] = 1
         tokens = torch.randn(2, len(incidence), 5, generator=draw)
         sets.append(TokenSet(f"windows.{size}", tokens, Windows(GRID, incidence), "joint", 4))
-    return Features(tuple(sets), torch.randn(2, 5, generator=draw), ("gear", "tile"), 24)
+    return Features(tuple(sets), torch.randn(2, 5, generator=draw), ("gear", "tile"), (24, 24))
 
 
 @pytest.fixture
@@ -98,7 +98,9 @@ def test_patches_are_refused(
     scorer: type[AnomalyScorer | NormalityScorer], features: Features, conditioning: Conditioning
 ) -> None:
     tokens = torch.zeros(2, 12, 5)
-    patches = Features((TokenSet("t", tokens, GRID, "joint", 4),), features.image_feature, ("a", "b"), 24)
+    patches = Features(
+        (TokenSet("t", tokens, GRID, "joint", 4),), features.image_feature, ("a", "b"), (24, 24)
+    )
     with pytest.raises(InputError, match="scores windows, and its attention_refiner reads none"):
         scorer(OPTIONS, None)(patches, conditioning)
 

@@ -21,7 +21,7 @@ from zsad.detect.detector import Detector
 from zsad.errors import InputError
 from zsad.streams import TokenRequest, VisionRequest, WindowRequest
 
-FORMAT = 1
+FORMAT = 2
 """Counts up when the files of a cache change."""
 
 StoredPrecision = Literal["exact", "float16"]

@@ -16,7 +16,7 @@ from zsad.values import Features, Grid, TokenSet, Windows
 
 MASKS, ANOMALOUS, WEIGHTS, IMAGE, PREPASS = "masks", "anomalous", "weights", "image_feature", "prepass"
 TOKENS, CLASS, INCIDENCE, AUXILIARY = "tokens.", "class_token.", "incidence.", "auxiliary."
-INJECTED = "injected."
+INJECTED, REGISTERS = "injected.", "registers."
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,8 @@ def pack(
             rows[f"{CLASS}{place}"] = kept(entry.class_token)
         if entry.injected is not None:
             rows[f"{INJECTED}{place}"] = kept(entry.injected)
+        if entry.registers is not None:
+            rows[f"{REGISTERS}{place}"] = kept(entry.registers)
         grid = entry.layout
         if isinstance(grid, Windows):
             shared[f"{INCIDENCE}{place}"], grid = grid.incidence.cpu().contiguous(), grid.grid
@@ -129,12 +131,13 @@ def unpack(
                 packed.places[place]["block"],
                 rows.get(f"{CLASS}{place}"),
                 rows.get(f"{INJECTED}{place}"),
+                rows.get(f"{REGISTERS}{place}"),
             )
             for name, place in reading.named
         ),
         rows[IMAGE],
         class_names,
-        size,
+        (size, size),
         {name.removeprefix(AUXILIARY): row for name, row in rows.items() if name.startswith(AUXILIARY)},
         rows.get(PREPASS),
     )
