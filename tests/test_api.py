@@ -126,6 +126,8 @@ def test_wrong_types_are_one_sentence_before_anything_is_written(tmp_path) -> No
         zsad.load("clip-baseline", overrides="scorer.temperature=1")
     with pytest.raises(InputError, match="one of image-size, native, not 'natve'"):
         zsad.evaluate("clip-baseline", "samples", tmp_path / "run", resolution="natve")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"unknown corruption 'blurr'.*did you mean 'blur'"):
+        zsad.evaluate("clip-baseline", "samples", tmp_path / "run", corrupt=["none", "blurr:2"])
     with pytest.raises(InputError, match="--false-alarm is a number, not '5 %'"):
         zsad.calibrate("clip-baseline", tmp_path, tmp_path / "run", false_alarm="5 %")  # type: ignore[arg-type]
     assert not (tmp_path / "run").exists()

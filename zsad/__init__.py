@@ -38,6 +38,7 @@ def evaluate(
     nouns: Mapping[str, str] | None = None,
     normal_prompts: str | Sequence[str] = (),
     abnormal_prompts: str | Sequence[str] = (),
+    corrupt: str | Sequence[str] = "none",
     image_size: int | None = None,
     batch_size: int = 8,
     device: str = "auto",
@@ -71,6 +72,8 @@ def evaluate(
         normal_prompts: Sentences for the normal state in the place of the methods' own; ``{}`` stands for the
             object.
         abnormal_prompts: Sentences for the abnormal state.
+        corrupt: What is done to the images, such as ``brightness:0.3``, one after the other; ``none`` stands
+            for nothing.
         image_size: Side of the square input, or its short side, in pixels, or None for the methods' own.
         batch_size: Images per pass.
         device: As for :func:`load`.
@@ -114,6 +117,7 @@ def evaluate(
         nouns=nouns or {},
         normal_prompts=_several(normal_prompts),
         abnormal_prompts=_several(abnormal_prompts),
+        corrupt=_several(corrupt),
         image_size=image_size,
         batch_size=batch_size,
         device=device,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-ImageResize = Literal["squash", "short-side"]
+ImageResize = Literal["squash", "short-side", "centre-crop"]
 """How an image is brought to the size that is asked for: ``squash`` resizes both sides to it, without a crop,
-so that every image becomes a square. ``short-side`` resizes the short side to it and keeps the aspect; the
+so that every image becomes a square, as with ``centre-crop``, which resizes both sides to 8/7 of it,
+bilinear, and keeps the centre. ``short-side`` resizes the short side to it and keeps the aspect; the
 tower sees whole patches, so that less than a patch may be missing at the end of the long side."""
 
 
@@ -33,7 +34,7 @@ def resized_size(height: int, width: int, size: int, rule: ImageResize) -> tuple
 
     Under ``short-side`` the long side is cut down to a whole number, as torchvision's ``Resize`` does.
     """
-    if rule == "squash":
+    if rule != "short-side":
         return size, size
     short = max(1, min(height, width))  # what is empty is refused where it is resized
     return size * height // short, size * width // short
@@ -45,4 +46,4 @@ def cut_of(size: tuple[int, int], patch_size: int, rule: ImageResize) -> tuple[i
     What is left is a whole number of patches (as Damm et al., "AnomalyDINO", WACV 2025, cut their images).
     """
     height, width = size
-    return (0, 0) if rule == "squash" else (height % patch_size, width % patch_size)
+    return (0, 0) if rule != "short-side" else (height % patch_size, width % patch_size)

@@ -142,6 +142,10 @@ def test_the_same_words_give_the_same_file(train, tmp_path) -> None:
         (["--data", "folder=/no/such"], ["/no/such"]),
         (["--data", "foldr=/tmp"], ["'foldr'", "'folder'"]),
         (["--image-size", "60"], ["60"]),
+        (
+            ["--set", "profile.image_resize=centre-crop"],
+            ["masks cover whole images", "--set profile.image_resize=squash"],
+        ),
         (["--weights", "x"], ["there is no weights file x"]),
     ],
 )

@@ -13,7 +13,14 @@ from PIL import Image
 from torchvision import transforms
 
 from tests.data.resampling import as_published
-from zsad.data.preprocess import equal_sizes, input_tensor, size_of, to_tensor
+from zsad.data.preprocess import (
+    crop_margin,
+    equal_sizes,
+    input_tensor,
+    size_of,
+    to_tensor,
+    whole_image,
+)
 from zsad.errors import InputError
 from zsad.inputs import InputForm, cut_of, resized_size
 from zsad.values import Sample
@@ -174,7 +181,7 @@ def test_read_only_and_strided_images():
 
 def test_an_unknown_rule_or_order_is_refused():
     with pytest.raises(
-        InputError, match=r"unknown resize rule 'squish' \(known: squash, short-side\); did you mean 'squash'"
+        InputError, match=r"unknown resize rule 'squish' \(known: squash, .*\); did you mean 'squash'"
     ):
         to_tensor(noise(8, 8), 8, MEAN, STD, rule="squish")
     with pytest.raises(
@@ -203,3 +210,33 @@ def test_bad_numbers_are_refused():
     for mean, std in ((MEAN[:2], STD), (MEAN, (0.5, 0.0, 0.5)), (MEAN, (0.5,))):
         with pytest.raises(InputError, match="mean and std"):
             to_tensor(noise(8, 8), 8, mean, std)
+
+
+@pytest.mark.parametrize("size", [56, 84, 168])
+def test_centre_crop_equals_torchvisions(size):
+    image = noise(90, 130)
+    side, _ = crop_margin(size)
+    steps = transforms.Compose(
+        [
+            transforms.Resize((side, side)),
+            transforms.ToTensor(),
+            transforms.CenterCrop(size),
+            transforms.Normalize(MEAN, STD),
+        ]
+    )
+    expected = steps(as_published(Image.fromarray(image), side, Image.Resampling.BILINEAR))
+    assert torch.equal(to_tensor(image, size, MEAN, STD, "centre-crop"), expected)
+
+
+@pytest.mark.parametrize("size", [56, 60, 392])
+def test_a_map_of_the_crop_lies_where_the_crop_lay(size):
+    """A map of places in the image keeps them, and repeats its border where nothing was seen."""
+    side, margin = crop_margin(size)
+    places = (torch.arange(size) + 0.5 + margin) / side  # of the crop's pixels, as shares of the image
+    maps = torch.stack([places.expand(size, size), places[:, None].expand(size, size)])
+    own = (torch.arange(size) + 0.5) / size
+    expected = own.clamp(float(places[0]), float(places[-1]))
+    found = whole_image(maps, "centre-crop")
+    torch.testing.assert_close(found[0], expected.expand(size, size), atol=1e-5, rtol=0)
+    torch.testing.assert_close(found[1], expected[:, None].expand(size, size), atol=1e-5, rtol=0)
+    assert whole_image(maps, "squash") is maps

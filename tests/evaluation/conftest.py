@@ -11,6 +11,7 @@ import pytest
 from tests.evaluation.drawing import draw
 from tests.loading import load_detector
 from zsad.backbones.clip import ClipBackbone
+from zsad.data.corruption import Corruption
 from zsad.data.dataset import Dataset
 from zsad.data.spec import open_dataset
 from zsad.detect.detector import Detector
@@ -71,6 +72,7 @@ def evaluate(host: Host, tmp_path: Path) -> Callable[..., Run]:
         resume: bool = False,
         include_contaminated: bool = False,
         workers: int = 0,
+        corruptions: Sequence[Corruption | None] = (None,),
         **rules: Any,
     ) -> Run:
         store = ResultStore(tmp_path / out)
@@ -83,6 +85,7 @@ def evaluate(host: Host, tmp_path: Path) -> Callable[..., Run]:
             Rules(**{"metrics": METRICS, **rules}),
             workers=workers,
             include_contaminated=include_contaminated,
+            corruptions=corruptions,
         )
         steps = list(evaluation.run({}))
         cells = [cell for step in steps for cell in step.cells]

@@ -99,7 +99,7 @@ def test_a_run_of_any_format_has_its_table_and_its_pages(folder: Path) -> None:
     assert [row.error is None for row in rows if row.class_name == "screw"] == [False, False]
 
 
-def test_format_0_and_1_say_the_same() -> None:
+def test_formats_0_and_1_say_the_same() -> None:
     former, present = (ResultStore(fixture(number)).read_results()[1] for number in (0, 1))
     for one, other in zip(former, present, strict=True):
         assert list(one.weights.parts) == list(other.weights.parts)
@@ -162,7 +162,7 @@ def test_a_file_of_something_else_is_named(newest: Path, content: str, sentence:
         ({"metrics": {"image_auroc": "0.5"}}, "metrics.image_auroc: Input should be a valid number"),
         ({"note": "mine"}, "note: Extra inputs are not permitted"),
         ({"fidelity": "perfect"}, "fidelity: Input should be 'official-code'"),
-        ({"format": 0}, "format: Input should be 1"),
+        ({"format": 0}, "format: Input should be 2"),
     ],
 )
 def test_a_wrong_field_is_named(newest: Path, fields: dict[str, Any], problem: str) -> None:

@@ -101,9 +101,9 @@ def test_a_mean_leaves_out_what_is_undefined() -> None:
         64,
         None,
     )
-    assert list(mean.columns()) == HEADER.split(",")
+    assert list(mean.columns()) == [*HEADER.split(","), "corruption"]
     told = mean.model_copy(update={"dtype": "float32", "resolution": "native"})
-    assert list(told.columns()) == [*HEADER.split(","), "dtype", "resolution"]
+    assert list(told.columns()) == [*HEADER.split(","), "dtype", "resolution", "corruption"]
     assert summary_rows([]) == []
 
 

@@ -15,6 +15,7 @@ from zsad.plugin.specs import MetricSpec
 from zsad_plugins import metrics as plugin
 
 COLUMNS = "image_auroc image_ap image_f1_max pixel_auroc pixel_ap pixel_f1_max aupro aupro_legacy200"
+SEVERITY = "severity_c_index severity_c_index_anomalous severity_kendall severity_kendall_anomalous"
 
 
 def specs() -> dict[str, MetricSpec]:
@@ -23,7 +24,7 @@ def specs() -> dict[str, MetricSpec]:
 
 
 def test_the_plugin_yields_the_columns_in_order() -> None:
-    assert list(specs()) == COLUMNS.split()
+    assert list(specs()) == [*COLUMNS.split(), *SEVERITY.split()]
 
 
 def test_only_f1_max_uses_test_labels() -> None:
@@ -47,6 +48,14 @@ def test_every_metric_can_be_built_and_computed(name: str) -> None:
     assert 0 < built.compute(right) <= 1
     with pytest.raises(TypeError, match=f"level '{built.level}'"):
         built.compute(wrong)
+
+
+@pytest.mark.parametrize("name", SEVERITY.split())
+def test_metrics_of_severity_are_of_their_own_level(name: str) -> None:
+    built = load_object(specs()[name].factory)()
+    assert isinstance(built, Metric) and built.level == "severity"
+    with pytest.raises(TypeError, match="level 'severity'"):
+        built.compute(PixelState())
 
 
 def test_all_metrics_of_a_state_share_one_curve() -> None:

@@ -189,7 +189,7 @@ class OpaqueTower(nn.Module):
             InputError: It does not, or that is no whole number of patches.
         """
         native, patch = self.native_image_size, self.patch_size
-        if rule != "squash":
+        if rule == "short-side":
             check_side(size, patch)
             self._check_long_side(size)
         elif size != native and size % patch:

@@ -33,6 +33,7 @@ from zsad.cli.references import (
     ReferenceMasksOption,
     ReferenceOption,
 )
+from zsad.data.corruption import CLEAN, FORM, corruption_words
 from zsad.data.left_out import left_out_words
 from zsad.data.masks import faint_words
 from zsad.errors import ZsadError
@@ -95,6 +96,15 @@ def evaluate(
     ] = None,
     normal_prompt: NormalPromptOption = None,
     abnormal_prompt: AbnormalPromptOption = None,
+    corrupt: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--corrupt",
+            metavar=FORM,
+            help=f"Evaluate on images made worse: {corruption_words()}; or '{CLEAN}', the images as they "
+            "are, beside which the report shows what is lost. May be given several times.",
+        ),
+    ] = None,
     image_size: ImageSizeOption = None,
     batch_size: BatchSizeOption = 8,
     device: DeviceOption = "auto",
@@ -141,6 +151,7 @@ def evaluate(
         nouns=parse_nouns(nouns or ()),
         normal_prompts=sentences(normal_prompt, "--normal-prompt"),
         abnormal_prompts=sentences(abnormal_prompt, "--abnormal-prompt"),
+        corrupt=tuple(corrupt or (CLEAN,)),
         image_size=image_size,
         batch_size=batch_size,
         device=device,
@@ -282,7 +293,8 @@ def print_thresholds(cells: Sequence[CellResult], evaluation: Evaluation) -> Non
 
 
 def _named(cell: CellResult) -> str:
-    return f"{cell.method} on {cell.dataset.name} ({cell.class_name})"
+    seen = cell.class_name if cell.corruption is None else f"{cell.class_name}, {cell.corruption}"
+    return f"{cell.method} on {cell.dataset.name} ({seen})"
 
 
 def _where(dataset: str, some: Container[str], classes: Sequence[str]) -> str:

@@ -250,7 +250,7 @@ def describe(detector: Detector) -> str:
     )
     if not learned:
         learned = "untrained" if recipe.learnable else "nothing learned"
-    side = "" if recipe.profile.image_resize == "squash" else " on the short side"
+    side = " on the short side" if recipe.profile.image_resize == "short-side" else ""
     return (
         f"{recipe.method} on {card.name} at {recipe.image_size} px{side}, recipe {recipe.hash}: "
         f"{detector.setting}; fidelity {recipe.fidelity}; weights: {learned}; "

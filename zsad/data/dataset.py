@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+from zsad.data.corruption import Corruption
 from zsad.data.fingerprint import content_marks, manifest_hash
 from zsad.data.left_out import LeftOut, left_out_words
 from zsad.data.names import printable
@@ -28,6 +29,7 @@ class DatasetImage:
         class_name: Class key, by which results are broken down; for example the class folder's name.
         noun: What prompts call the object; the same for all images of a class.
         defect_type: For breakdowns only, it must never reach a prompt; None for a normal image.
+        level: How severe the defect is, see :mod:`zsad.data.levels`; None where nobody says.
     """
 
     image: Path
@@ -36,6 +38,7 @@ class DatasetImage:
     class_name: str
     noun: str
     defect_type: str | None = None
+    level: float | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,8 @@ class Dataset:
         normal_train_images: Normal images of the dataset's training part; later used as references.
         left_out: What lies in its folder and is not part of it, with the reasons.
         layout: The layout that it was read by, or an empty string.
+        corruption: What is done to the images when they are read for an evaluation, or None. Hashes are of
+            the images as they are.
     """
 
     name: str
@@ -57,6 +62,7 @@ class Dataset:
     normal_train_images: tuple[DatasetImage, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     layout: str = ""
+    corruption: Corruption | None = None
 
     def __post_init__(self) -> None:
         """Refuse what would make every figure wrong.

@@ -1,7 +1,8 @@
 """Hash what the figures of a dataset depend on.
 
 Of every image count: its path relative to the dataset's folder, its whole content and that of its mask, its
-label, class, noun and defect type. Neither the place of the folder nor the order of images counts.
+label, class, noun, defect type and level of severity. Neither the place of the folder nor the order of images
+counts.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ class _Labelled(Protocol):
     def noun(self) -> str: ...
     @property
     def defect_type(self) -> str | None: ...
+    @property
+    def level(self) -> float | None: ...
 
 
 def manifest_hash(root: Path, images: Iterable[_Labelled], normal_train_images: Iterable[_Labelled]) -> str:
@@ -62,6 +65,7 @@ def content_marks(images: Iterable[_Labelled]) -> frozenset[str]:
 def _line(root: Path, image: _Labelled, part: str, held: Mapping[Path, str]) -> str:
     mask = None if image.mask is None else [_relative(root, image.mask), held[image.mask]]
     labels = [image.anomalous, image.class_name, image.noun, image.defect_type]
+    labels += [] if image.level is None else [image.level]
     return json.dumps([part, _relative(root, image.image), held[image.image], mask, *labels])
 
 

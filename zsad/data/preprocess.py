@@ -8,6 +8,7 @@ from typing import get_args
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 
 from zsad.data.images import MAX_PIXELS
 from zsad.data.resize import resize
@@ -29,7 +30,7 @@ def to_tensor(
     rule: ImageResize = "squash",
     order: str = "horizontal-first",
 ) -> torch.Tensor:
-    """Resize to ``size`` (bicubic, antialiased), scale to 0..1 and normalise per channel.
+    """Bring to ``size`` (antialiased), scale to 0..1 and normalise per channel.
 
     The arithmetic is that of torchvision's ``ToTensor`` and ``Normalize`` step by step in float32, so that
     the result has the same bytes as the published methods' preprocessing.
@@ -62,18 +63,51 @@ def to_tensor(
     if len(mean) != 3 or len(std) != 3 or not all(value > 0 for value in std):
         raise InputError("mean and std must have one value per RGB channel, and std must be positive")
     height, width = resized_size(image.shape[0], image.shape[1], size, rule)
-    if height * width > MAX_PIXELS and rule != "squash":
+    if height * width > MAX_PIXELS and rule == "short-side":
         raise InputError(
             f"an image of {image.shape[1]} x {image.shape[0]} pixels would have over "
             f"{MAX_PIXELS // 10**6} megapixels with a short side of {size}; use --tile, or "
             "--set profile.image_resize=squash"
         )
-    resized = resize(image, height, width, "bicubic")
+    if rule == "centre-crop":
+        side, margin = crop_margin(size)
+        within = slice(margin, margin + size)
+        resized = resize(image, side, side, "bilinear")[within, within]
+    else:
+        resized = resize(image, height, width, "bicubic")
     tensor = torch.from_numpy(resized).permute(2, 0, 1).contiguous().to(torch.float32)
     # One multiplication by 1 / (255 std) would be as good but would round differently.
     tensor.div_(255)
     tensor.sub_(torch.tensor(mean, dtype=torch.float32).view(3, 1, 1))
     return tensor.div_(torch.tensor(std, dtype=torch.float32).view(3, 1, 1))
+
+
+def crop_margin(size: int) -> tuple[int, int]:
+    """Return the side that ``centre-crop`` resizes to, and what it cuts off before the first pixel."""
+    side = round(size * 8 / 7)
+    return side, round((side - size) / 2)
+
+
+def whole_image(maps: torch.Tensor, rule: ImageResize) -> torch.Tensor:
+    """Return maps of what a tower saw as maps of the whole image, where ``centre-crop`` cut its border off.
+
+    Args:
+        maps: [B, H, W].
+        rule: One of ``RULES``.
+
+    Returns:
+        [B, H, W]. What was cut off has the value of the nearest pixel that was seen.
+    """
+    if rule != "centre-crop":
+        return maps
+    size = maps.shape[-1]
+    side, margin = crop_margin(size)
+    # Centres of the image's pixels, in pixels of the crop, in the units of grid_sample: -1 ... 1.
+    centres = (torch.arange(size, dtype=torch.float64) + 0.5) * side / size - margin
+    places = (2 * centres / size - 1).to(maps)
+    grid = torch.stack(torch.meshgrid(places, places, indexing="xy"), dim=-1)
+    grid = grid.expand(len(maps), size, size, 2)
+    return F.grid_sample(maps[:, None], grid, padding_mode="border", align_corners=False)[:, 0]
 
 
 def size_of(sample: Sample, form: InputForm) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from zsad.data.corruption import Corruption
 from zsad.data.dataset import DatasetImage
 from zsad.data.images import read_image
 from zsad.data.loading import ItemLoader
@@ -50,8 +51,16 @@ class Loaded:
 
 
 class _Decoder:
-    def __init__(self, images: Sequence[DatasetImage], forms: Sequence[InputForm], pixels: bool) -> None:
+    def __init__(
+        self,
+        images: Sequence[DatasetImage],
+        forms: Sequence[InputForm],
+        pixels: bool,
+        corruption: Corruption | None,
+        seed: int,
+    ) -> None:
         self.images, self.forms, self.pixels = images, forms, pixels
+        self.corruption, self.seed = corruption, seed
 
     def __len__(self) -> int:
         return len(self.images)
@@ -65,6 +74,8 @@ class _Decoder:
         else:
             levels = read_levels(entry.mask, shape, entry.image)
             mask, faint = levels.mask, levels.faint
+        if self.corruption is not None:
+            pixels, mask = self.corruption(pixels, mask, self.seed)
         tensors = {form: to_tensor(pixels, *form) for form in self.forms}
         kept = pixels if self.pixels else NO_PIXELS
         return Loaded(place, entry, Sample(kept, entry.noun, entry.image, tensors), mask, faint)
@@ -77,6 +88,8 @@ def read_batches(
     workers: int,
     *,
     pixels: bool = True,
+    corruption: Corruption | None = None,
+    seed: int = 0,
 ) -> Iterator[list[Loaded | Unreadable]]:
     """Yield the images in order, in batches.
 
@@ -86,9 +99,11 @@ def read_batches(
         batch_size: Images per batch; unreadable ones count, so that the others stay in their batches.
         workers: Processes that decode; 0 decodes in this one.
         pixels: Whether samples keep their pixels at native size, which only side inputs are computed from.
+        corruption: What is done to images and masks before anything else, or None.
+        seed: Seed of what is random in it.
     """
     order = [range(low, min(low + batch_size, len(images))) for low in range(0, len(images), batch_size)]
-    found = ItemLoader(_Decoder(images, forms, pixels), workers).batches(order)
+    found = ItemLoader(_Decoder(images, forms, pixels, corruption, seed), workers).batches(order)
     for places, entries in zip(order, found, strict=True):
         yield [
             Unreadable(place, images[place], str(entry)) if isinstance(entry, ZsadError) else entry

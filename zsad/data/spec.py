@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zsad.data.dataset import Dataset
+from zsad.data.levels import with_levels
 from zsad.errors import InputError, ZsadError
 from zsad.plugin.imports import cause, load_object
 
@@ -94,7 +95,7 @@ def open_dataset(text: str, host: Host) -> Dataset:
         layouts = ", ".join(sorted(host.datasets.names()))
         listed = request.layout in host.datasets or "(there are: " in str(error)
         raise InputError(f"dataset '{text}': {error}{'' if listed else f'; layouts are {layouts}'}") from None
-    dataset = _read(claim, request)
+    dataset = with_levels(_read(claim, request))
     if request.name is not None:
         dataset = replace(dataset, name=request.name)
     return dataset.restricted_to(request.classes) if request.classes else dataset

@@ -21,7 +21,7 @@ from zsad.backbones.text_view import TowerText
 from zsad.backbones.vision import VisionTower
 from zsad.data.images import read_image
 from zsad.data.nouns import noun_of
-from zsad.data.preprocess import input_tensor
+from zsad.data.preprocess import input_tensor, whole_image
 from zsad.detect.building import build_part, check_owns_its_tensors
 from zsad.detect.memories import EVERY_CLASS, Remembered
 from zsad.detect.passes import Reading, encode_together
@@ -295,9 +295,11 @@ class Detector(nn.Module):
         return self._checked(scope.finish())
 
     def _checked(self, prediction: Prediction | None) -> Prediction | None:
-        if prediction is not None:
-            check_finite(prediction, self.recipe)
-        return prediction
+        if prediction is None:
+            return None
+        check_finite(prediction, self.recipe)
+        maps = whole_image(prediction.anomaly_map, self.recipe.profile.image_resize)
+        return replace(prediction, anomaly_map=maps)
 
     @torch.no_grad()
     def score(self, features: Features, class_name: str | Sequence[str] | None = None) -> Prediction:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from zsad.data.corruption import Corruption
 from zsad.data.dataset import DatasetImage
 from zsad.data.images import read_image
 from zsad.data.masks import mask_of
@@ -24,6 +25,9 @@ KEPT = 2
 PICTURE_SIDE = 256
 """Longer side of the case pictures in pixels; they have the shape of the map, as the tower sees the image."""
 QUALITY = 85
+
+Pixels = npt.NDArray[np.uint8]
+Truth = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,28 @@ class Cases:
         del kept[KEPT:]
 
 
-def write_case(case: Case, display: Display, folder: Path, number: int) -> CaseResult:
+@dataclass(frozen=True)
+class Seen:
+    """How a cell's images were changed before the method saw them.
+
+    Attributes:
+        corruption: What was done to them, or None.
+        seed: Seed of what is random in it.
+    """
+
+    corruption: Corruption | None = None
+    seed: int = 0
+
+    def read(self, image: DatasetImage) -> tuple[Pixels, Truth]:
+        """Return an image's pixels as they were seen, and its mask, empty where there is none."""
+        pixels = read_image(image.image)
+        mask = mask_of(image, pixels.shape[:2])
+        if self.corruption is not None:
+            pixels, mask = self.corruption(pixels, mask, self.seed)
+        return pixels, np.zeros(pixels.shape[:2], np.bool_) if mask is None else mask
+
+
+def write_case(case: Case, display: Display, folder: Path, number: int, seen: Seen) -> CaseResult:
     """Write a case's pictures; return what is kept of it.
 
     Args:
@@ -105,10 +130,9 @@ def write_case(case: Case, display: Display, folder: Path, number: int) -> CaseR
         display: The fixed range of the map.
         folder: Where to.
         number: Number of the case in its cell.
+        seen: How the images of the cell were changed.
     """
-    pixels = read_image(case.image.image)
-    mask = mask_of(case.image, pixels.shape[:2])
-    truth = np.zeros(pixels.shape[:2], np.bool_) if mask is None else mask
+    pixels, truth = seen.read(case.image)
     longer = max(case.anomaly_map.shape)
     height, width = (max(1, PICTURE_SIDE * side // longer) for side in case.anomaly_map.shape)
     small = resize(pixels, height, width, "bicubic")

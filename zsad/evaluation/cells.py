@@ -94,6 +94,11 @@ class Cell:
         """The images of the class, in order."""
         return self.dataset.images
 
+    @property
+    def corruption(self) -> str | None:
+        """What is done to the images, or None."""
+        return None if self.dataset.corruption is None else str(self.dataset.corruption)
+
     @cached_property
     def contaminated_by(self) -> str:
         """Where images of the class were seen in training, or an empty string."""
@@ -122,6 +127,8 @@ class Cell:
             "batch_size": self.rules.batch_size if detector.recipe.batch_dependent else None,
             "resolution": self.rules.resolution,
             "metrics": sorted(self.rules.metrics),
+            # Left out where there is none: images as they are keep the key that they had before.
+            **({} if self.corruption is None else {"corruption": self.corruption}),
         }
 
     @cached_property
@@ -146,6 +153,7 @@ class Cell:
             contaminated_by=self.contaminated_by,
             image_size=info.image_size,
             dtype=info.dtype,
+            corruption=self.corruption,
             shots=self.references.shots,
             references=self.references.facts,
             seed=self.rules.seed,

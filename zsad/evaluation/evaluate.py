@@ -127,4 +127,5 @@ def _prepared(
         references,
         workers=default_workers() if request.workers is None else request.workers,
         include_contaminated=request.include_contaminated,
+        corruptions=request.corruptions,
     )

@@ -91,24 +91,24 @@ def _read(path: Path, model: type[Model], upgraded: Callable[[dict[str, Any]], d
 
 def _cell(found: dict[str, Any]) -> dict[str, Any]:
     """Return a cell's data in the present format; what is damaged stays so for the model to name."""
-    if "format" in found:
-        return found
-    found = {"thresholds": {}, "error": None, **found}
-    match found.get("weights"):  # format 0 said of each part only what it was trained on
-        case {"trained_on": dict(words), **others}:
-            parts = {
-                part: {"origin": None, "trained_on": said, "source": None} for part, said in words.items()
-            }
-            found = found | {"weights": {**others, "parts": parts}}
-    return found | {"format": FORMAT}
+    if "format" not in found:
+        found = {"thresholds": {}, "error": None, **found}
+        match found.get("weights"):  # of each part it said only what it was trained on
+            case {"trained_on": dict(words), **others}:
+                parts = {
+                    part: {"origin": None, "trained_on": said, "source": None} for part, said in words.items()
+                }
+                found = found | {"weights": {**others, "parts": parts}}
+    if found.get("format", 1) == 1:  # before images could be corrupted
+        found = {"corruption": None, **found, "format": FORMAT}
+    return found
 
 
 def _run(found: dict[str, Any]) -> dict[str, Any]:
     """Return a run's data in the present format; what is damaged stays so for the model to name."""
-    if "format" in found:
-        return found
-    found = {"former": [], **found}
-    match found.get("environment"):
-        case {**environment}:  # format 0 named no GPU
-            found = found | {"environment": {"gpus": [], **environment}}
-    return found | {"format": FORMAT}
+    if "format" not in found:
+        found = {"former": [], **found}
+        match found.get("environment"):
+            case {**environment}:  # it named no GPU
+                found = found | {"environment": {"gpus": [], **environment}}
+    return {**found, "format": FORMAT} if found.get("format", 1) == 1 else found

@@ -17,6 +17,7 @@ def label(facts: CellFacts, resolution: Resolution) -> Label:
     return (
         facts.method, facts.recipe_hash, facts.backbone.name, facts.weights.name, facts.dataset.name,
         facts.class_name, facts.image_size, facts.dtype, facts.shots, facts.seed, resolution,
+        facts.corruption,
     )  # fmt: skip
 
 

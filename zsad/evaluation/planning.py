@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 
+from zsad.data.corruption import CLEAN, Corruption
 from zsad.data.dataset import Dataset, DatasetImage
 from zsad.detect.passes import group_by_pass
 from zsad.errors import InputError
@@ -71,28 +73,34 @@ def make_plan(
     datasets: Sequence[Dataset],
     rules: Rules,
     references: References | None = None,
+    corruptions: Sequence[Corruption | None] = (None,),
 ) -> Plan:
     """Lay out an evaluation.
 
     Args:
         contestants: The methods.
         datasets: What they run on.
-        rules: What is measured.
+        rules: What is measured and how.
         references: Where those of few-shot methods come from, or None where they remember some already.
+        corruptions: What is done to the images, one after the other; None stands for nothing. References stay
+            as they are.
 
     Raises:
-        InputError: Two datasets or two methods of the same name, whose results could not be told apart; a
-            class without references for a few-shot method, or with one that is tested too.
+        InputError: A corruption given twice, or two datasets or two methods of the same name, whose results
+            could not be told apart; a class without references for a few-shot method, or with one that is
+            tested too.
     """
     _check_unique("--data", [dataset.name for dataset in datasets], "name one of them: NAME:SPEC")
     _check_unique("--method", [contestant.method for contestant in contestants], "leave one of them out")
+    _check_unique("--corrupt", [str(each or CLEAN) for each in corruptions], "leave one of them out")
     by_detector = {id(contestant.detector): contestant for contestant in contestants}
     groups = [
         [by_detector[id(detector)] for detector in group]
         for group in group_by_pass([contestant.detector for contestant in contestants])
     ]
     tasks = []
-    for dataset in datasets:
+    for source, corruption in product(datasets, corruptions):
+        dataset = source if corruption is None else replace(source, corruption=corruption)
         for class_name in dataset.classes:
             part = dataset.restricted_to([class_name])
             for group in groups:

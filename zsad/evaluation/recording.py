@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from zsad.data.dataset import DatasetImage
+from zsad.data.levels import severity
 from zsad.data.masks import MASK_RULE, resize_mask
 from zsad.data.names import printable
 from zsad.data.reading import NO_PIXELS, Loaded, Unreadable
@@ -24,6 +25,7 @@ from zsad.evaluation.results import FAILED, FailedImage, Figures, ImageRow
 from zsad.metrics.errors import UndefinedMetricError
 from zsad.metrics.functional import auroc
 from zsad.metrics.metric import AtThreshold, Metric
+from zsad.metrics.severity import SeverityState
 from zsad.metrics.states import ImageState, PixelState
 from zsad.plugin.imports import cause
 from zsad.values import Features, Prediction
@@ -49,7 +51,7 @@ class Recorder:
         self.error: str | None = None
         self._scope = cell.contestant.detector.scope()
         self._waiting: list[tuple[Loaded, Truth | None]] = []
-        self._images, self._pixels = ImageState(), PixelState()
+        self._images, self._pixels, self._severity = ImageState(), PixelState(), SeverityState()
         self._without_mask = 0
         self._rows: list[ImageRow] = []
         self._failed: list[Unreadable] = []
@@ -74,7 +76,7 @@ class Recorder:
         self.error = str(error) if isinstance(error, ZsadError) else cause(error)
         self.cases = Cases(self.cases.display)
         self._scope, self._waiting = self.cell.contestant.detector.scope(), []
-        self._images, self._pixels = ImageState(), PixelState()
+        self._images, self._pixels, self._severity = ImageState(), PixelState(), SeverityState()
 
     def fail(self, image: Unreadable) -> None:
         """Note an image that could not be read."""
@@ -156,18 +158,29 @@ class Recorder:
         failed = {entry.place for entry in self._failed}
         return [image for place, image in enumerate(self.cell.images) if place not in failed]
 
-    def _state(self, metric: Metric) -> ImageState | PixelState:
+    def _state(self, metric: Metric) -> ImageState | PixelState | SeverityState:
+        if metric.level == "severity":
+            return self._severity
         return self._images if metric.level == "image" else self._pixels
 
     def _compute(self, metric: Metric) -> float:
         if metric.level == "pixel" and self._without_mask:
             raise UndefinedMetricError(f"no masks for {self._without_mask} anomalous images")
+        if metric.level == "severity":
+            self._check_levels()
         value = float(metric.compute(self._state(metric)))  # a plugin's may be numpy's, which JSON lacks
         if not np.isfinite(value):
             raise ZsadError(
                 f"it gave {value}; a figure without a value has to be said with UndefinedMetricError"
             )
         return value
+
+    def _check_levels(self) -> None:
+        if all(image.level is None for image in self.cell.images):
+            raise UndefinedMetricError("no severity levels")
+        lacking = sum(severity(image) is None for image in self._readable())
+        if lacking:
+            raise UndefinedMetricError(f"no severity level for {lacking} anomalous images")
 
     def _truth(self, loaded: Loaded, size: tuple[int, int]) -> Truth | None:
         """Return the mask at the resolution at which it is compared, or None without one."""
@@ -183,6 +196,8 @@ class Recorder:
     def _record_image(self, loaded: Loaded, truth: Truth | None, score: float, anomaly_map: Tensor) -> None:
         entry, name = loaded.image, str(loaded.image.image)
         self._images.update(np.array([score], np.float32), np.array([entry.anomalous]), [name])
+        if (level := severity(entry)) is not None:
+            self._severity.update(np.array([score], np.float32), np.array([level]), [name])
         localisation = None
         if truth is None:
             self._without_mask += 1

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zsad.evaluation.results import CaseKind, CaseResult, CellResult
+from zsad.evaluation.robustness import HEIGHT, WIDTH, Change, changes, curves
 from zsad.evaluation.store import ResultStore
 from zsad.evaluation.summary import SummaryRow, cell_row, metric_names, summary_rows, telling
 from zsad.files import write_text
@@ -31,6 +32,7 @@ TITLES = {
 }
 
 NONE: Mapping[str, float] = {}
+NOTHING: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class Gallery:
     """The cases of a method on a dataset.
 
     Attributes:
-        dataset: Name of the dataset.
+        dataset: Name of the dataset, with what was done to its images.
         method: Name of the method.
         cases: The cases by kind.
     """
@@ -95,6 +97,7 @@ def write_report(folder: Path) -> Path:
     run, cells = store.read_results()
     rows = summary_rows(cells, contaminated=run.include_contaminated)
     names, columns = metric_names(rows), telling(rows)
+    changed = changes(rows)
     environment = Environment(loader=PackageLoader("zsad.evaluation"), autoescape=True)
     page = environment.get_template("report.html.j2").render(
         run=run,
@@ -106,6 +109,9 @@ def write_report(folder: Path) -> Path:
         unanswered=[cell for cell in cells if cell.error is not None],
         galleries=_galleries(cells, store),
         kinds=CASE_KINDS,
+        changes=[_changed(each, names) for each in changed],
+        curves=curves(changed, TITLES),
+        curve_size=(WIDTH, HEIGHT),
     )
     write_text(folder / FILE, page)
     return folder / FILE
@@ -123,6 +129,15 @@ def _shown(
     thresholds = own[0].thresholds if len(own) == 1 else {}
     told_by = ", ".join(f"{column.replace('_', ' ')} {getattr(row, column)}" for column in columns)
     return ShownRow(row, figures(row, names, reasons, thresholds), len(own) - len(counted), told_by)
+
+
+def _changed(each: Change, names: Sequence[str]) -> tuple[SummaryRow, list[str]]:
+    """Return the row of a change, and its figures in per cent with what they lost or won."""
+    found = []
+    for name, figure in zip(names, figures(each.row, names, NOTHING), strict=True):
+        change = each.change(name)
+        found.append(figure if change is None else f"{figure} ({100 * change:+.1f})")
+    return each.row, found
 
 
 def figures(
@@ -156,7 +171,8 @@ def _galleries(cells: Sequence[CellResult], store: ResultStore) -> list[Gallery]
     """Return the cases by dataset and method, each kind with its few, taken from the classes in turn."""
     groups: dict[tuple[str, str], list[CellResult]] = {}
     for cell in cells:
-        groups.setdefault((cell.dataset.name, cell.method), []).append(cell)
+        name = cell.dataset.name if cell.corruption is None else f"{cell.dataset.name}, {cell.corruption}"
+        groups.setdefault((name, cell.method), []).append(cell)
     return [
         Gallery(
             dataset,

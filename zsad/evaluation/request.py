@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+from zsad.data.corruption import CLEAN, Corruption, parse_corruption
 from zsad.detect.references import ReferenceRequest, check_kinds, others, wanted_store
 from zsad.detect.request import Conditions, DetectorRequest
 from zsad.errors import InputError, nearest
@@ -39,13 +40,15 @@ class EvaluationRequest(Conditions):
         nouns: What prompts call objects: by dataset, or by ``DATASET:CLASS``.
         normal_prompts: Sentences for the normal state in the place of the methods' own.
         abnormal_prompts: Sentences for the abnormal state.
+        corrupt: What is done to the images, ``KIND:STRENGTH``, one after the other; ``none`` stands for
+            nothing.
         references: Folders of references for the few-shot methods.
         shots: Where there are no folders, how many references are drawn of the training part of each class.
         memory: File with what they remember, in the place of both.
 
     Raises:
-        InputError: Weights of a method that is not evaluated, overrides that only training heeds, or
-            references that are given twice.
+        InputError: A corruption that does not exist, weights of a method that is not evaluated, overrides
+            that only training heeds, or references that are given twice.
     """
 
     methods: tuple[str, ...]
@@ -63,6 +66,7 @@ class EvaluationRequest(Conditions):
     nouns: Mapping[str, str] = field(default_factory=dict)
     normal_prompts: tuple[str, ...] = ()
     abnormal_prompts: tuple[str, ...] = ()
+    corrupt: tuple[str, ...] = (CLEAN,)
     references: ReferenceRequest | None = None
     shots: int | None = None
     memory: Path | None = None
@@ -73,6 +77,7 @@ class EvaluationRequest(Conditions):
             known = ", ".join(get_args(Resolution))
             raise InputError(f"resolution has to be one of {known}, not '{self.resolution}'")
         self.overrides.refuse_training()
+        assert self.corruptions  # refuses what does not exist
         if self.shots is not None and self.shots < 1:
             raise InputError(f"--shots {self.shots}: draw 1 reference or more")
         if self.memory is not None and (self.references is not None or self.shots is not None):
@@ -83,6 +88,15 @@ class EvaluationRequest(Conditions):
                 raise InputError(
                     f"weights are given for '{name}', which is not evaluated{nearest(name, self.methods)}"
                 )
+
+    @property
+    def corruptions(self) -> tuple[Corruption | None, ...]:
+        """What is done to the images, one after the other; None stands for nothing.
+
+        Raises:
+            InputError: There is no such corruption.
+        """
+        return tuple(map(parse_corruption, self.corrupt or (CLEAN,)))
 
     def check(self, host: Host) -> None:
         """Refuse what can be refused before anything is read.
@@ -170,6 +184,7 @@ class EvaluationRequest(Conditions):
             "nouns": dict(self.nouns),
             "normal_prompts": list(self.normal_prompts),
             "abnormal_prompts": list(self.abnormal_prompts),
+            "corrupt": [str(each or CLEAN) for each in self.corruptions],
             "reference": None if folders is None else str(folders.normal),
             "reference_abnormal": None if folders is None else _text(folders.abnormal),
             "reference_masks": None if folders is None else _text(folders.masks),

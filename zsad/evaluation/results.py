@@ -10,7 +10,7 @@ from zsad.detect.memories import ReferenceFacts
 from zsad.detect.provenance import Provenance, WeightsInfo
 from zsad.detect.record import Record
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Whoever adds, renames or removes a field counts it up, as ``formats.py`` says."""
 
 Resolution = Literal["image-size", "native"]
@@ -61,6 +61,7 @@ class CellFacts(Provenance):
         dataset: The dataset.
         class_name: The class; ``class`` in files.
         contaminated_by: Whose training saw images of the class, or empty.
+        corruption: What was done to the images, or None.
         shots: Normal reference images.
         seed: Seed of everything random.
         references: The reference images of a few-shot method.
@@ -71,6 +72,7 @@ class CellFacts(Provenance):
     dataset: CellDataset
     class_name: ClassName
     contaminated_by: str
+    corruption: str | None
     shots: int
     seed: int
     references: Items[ReferenceFacts] = ()
@@ -191,7 +193,7 @@ class CellResult(Figures, CellFacts):
 
     timings: Timings
     cases: Items[CaseResult]
-    format: Literal[1] = FORMAT
+    format: Literal[2] = FORMAT
 
     @classmethod
     def of(
@@ -346,4 +348,4 @@ class RunInfo(Record):
     environment: Environment
     complete: bool
     finished: str | None = None
-    format: Literal[1] = FORMAT
+    format: Literal[2] = FORMAT

@@ -84,6 +84,8 @@ def _run_task(
         task.cells[0].rules.batch_size,
         workers,
         pixels=any(detector.reading.auxiliary for detector in detectors),
+        corruption=task.cells[0].dataset.corruption,
+        seed=task.cells[0].rules.seed,
     )
     for batch in batches:
         checked = [_checked(entry, detectors[0].reading) for entry in batch]
@@ -115,7 +117,7 @@ def _run_task(
             score_seconds=round(recorder.seconds, 4),
             wall_seconds=round(time.perf_counter() - begun, 4),
         )
-        cases = store.write_cases(recorder.cell.key, recorder.cases)
+        cases = store.write_cases(recorder.cell, recorder.cases)
         result = CellResult.of(recorder.cell.facts, figures, timings, cases)
         store.write_cell(result, recorder.rows())
         written.append(result)

@@ -13,6 +13,7 @@ from typing import Any, get_args
 
 import torch
 
+from zsad.data.corruption import Corruption
 from zsad.data.dataset import Dataset
 from zsad.errors import InputError
 from zsad.evaluation.cells import Contestant, Rules
@@ -131,6 +132,7 @@ def prepare(
     *,
     workers: int = 0,
     include_contaminated: bool = False,
+    corruptions: Sequence[Corruption | None] = (None,),
 ) -> Evaluation:
     """Plan an evaluation.
 
@@ -143,12 +145,13 @@ def prepare(
         references: Where those of few-shot methods come from, or None where they remember some already.
         workers: Processes that decode images.
         include_contaminated: Whether contaminated cells count in means.
+        corruptions: What is done to the images, one after the other; None stands for nothing.
 
     Raises:
         InputError: An unknown metric, or as :func:`make_plan`.
     """
     metrics = {name: _metric(host, name) for name in rules.metrics}
-    plan = make_plan(contestants, datasets, rules, references)
+    plan = make_plan(contestants, datasets, rules, references, corruptions)
     return Evaluation(plan, tuple(datasets), store, metrics, workers, include_contaminated)
 
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from zsad.data.names import printable
 from zsad.errors import InputError
-from zsad.evaluation.cases import Cases, write_case
+from zsad.evaluation.cases import Cases, Seen, write_case
 from zsad.evaluation.formats import MEND, DamagedError, read_cell, read_run, write_result
 from zsad.evaluation.joining import joined_cells
 from zsad.evaluation.results import CaseResult, CellFacts, CellResult, ImageRow, RunInfo
 from zsad.files import atomic_write, check_writable
+
+if TYPE_CHECKING:
+    from zsad.evaluation.cells import Cell
 
 LEFT_OVER = re.compile(r"\.[0-9a-f]{16}\.tmp")
 """Names of the temporary files of :func:`zsad.files.atomic_write`."""
@@ -194,11 +197,12 @@ class ResultStore:
         else:
             self._notes.append(f"{path} is gone: its cell is computed again")
 
-    def write_cases(self, key: str, cases: Cases) -> tuple[CaseResult, ...]:
+    def write_cases(self, cell: Cell, cases: Cases) -> tuple[CaseResult, ...]:
         """Write the pictures of a cell's cases."""
-        folder = self._path(key).with_suffix("")
+        folder = self._path(cell.key).with_suffix("")
+        seen = Seen(cell.dataset.corruption, cell.rules.seed)
         numbered = enumerate(cases.all(), start=1)
-        return tuple(write_case(case, cases.display, folder, number) for number, case in numbered)
+        return tuple(write_case(case, cases.display, folder, number, seen) for number, case in numbered)
 
     def write_cell(self, result: CellResult, rows: Sequence[ImageRow]) -> None:
         """Write a finished cell whose pictures are there, its JSON last: it stands for the whole."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from zsad.data.corruption import CLEAN
 from zsad.detect.record import Record
 from zsad.evaluation.results import CellResult, ClassName
 from zsad.files import write_text
@@ -38,6 +39,7 @@ class SummaryRow(Record):
         n_anomalous: Anomalous images that count.
         dtype: Numbers that the backbone computes in.
         resolution: Where maps and masks were compared.
+        corruption: What was done to the images, or ``none``.
         metrics: Value of each metric that was asked for, 0..1, or None where it is undefined.
     """
 
@@ -58,6 +60,7 @@ class SummaryRow(Record):
     n_anomalous: int
     dtype: str | None = None
     resolution: str | None = None
+    corruption: str = CLEAN
     metrics: dict[str, float | None]
 
     @property
@@ -69,7 +72,13 @@ class SummaryRow(Record):
     def group(self) -> tuple[object, ...]:
         """What the rows of one mean have in common."""
         named = self.method, self.backbone, self.weights, self.dataset
-        return *named, self.recipe_hash, self.image_size, self.shots, self.seed, self.dtype, self.resolution
+        values = self.recipe_hash, self.image_size, self.shots, self.seed, self.dtype, self.resolution
+        return *named, *values, self.corruption
+
+    @property
+    def uncorrupted_group(self) -> tuple[object, ...]:
+        """What rows of the same images have in common, whatever was done to them."""
+        return self.model_copy(update={"corruption": CLEAN}).group
 
     def columns(self) -> dict[str, Any]:
         """Return the row as ``--json`` has it: what it is, the standard metrics, others, the rest."""
@@ -79,8 +88,9 @@ class SummaryRow(Record):
         return columns | dict.fromkeys(STANDARD_METRICS) | metrics | rest
 
 
-TOLD_APART = ("dtype", "resolution")
-"""Columns that are there where rows differ in them, after all others: summary.csv begins as it always has."""
+TOLD_APART = ("dtype", "resolution", "corruption")
+"""Columns that are there where rows differ in them, or tell of a corruption, after all others: summary.csv
+begins as it always has."""
 COLUMNS = tuple(
     field.serialization_alias or name
     for name, field in SummaryRow.model_fields.items()
@@ -135,6 +145,7 @@ def cell_row(cell: CellResult) -> SummaryRow:
         n_anomalous=cell.n_anomalous,
         dtype=cell.dtype,
         resolution=cell.resolution,
+        corruption=cell.corruption or CLEAN,
         metrics=cell.metrics,
     )
 
@@ -184,8 +195,12 @@ def telling(rows: Sequence[SummaryRow]) -> tuple[str, ...]:
     return tuple(
         column
         for column in ("backbone", "weights", "recipe_hash", "image_size", "seed", *TOLD_APART)
-        if any(_differ(members, column) for members in alike.values())
+        if any(_differ(members, column) for members in alike.values()) or _corrupted(rows, column)
     )
+
+
+def _corrupted(rows: Sequence[SummaryRow], column: str) -> bool:
+    return column == "corruption" and any(row.corruption != CLEAN for row in rows)
 
 
 def _differ(rows: Sequence[SummaryRow], column: str) -> bool:
@@ -195,7 +210,11 @@ def _differ(rows: Sequence[SummaryRow], column: str) -> bool:
 def write_summary(folder: Path, rows: Sequence[SummaryRow]) -> None:
     """Write summary.csv: fractions 0..1 in full precision, empty where undefined."""
     stream = io.StringIO()
-    columns = [*COLUMNS, *metric_names(rows), *(name for name in TOLD_APART if _differ(rows, name))]
+    columns = [
+        *COLUMNS,
+        *metric_names(rows),
+        *(name for name in TOLD_APART if _differ(rows, name) or _corrupted(rows, name)),
+    ]
     writer = csv.DictWriter(stream, columns, restval="", extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     for row in rows:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from zsad.metrics.errors import UndefinedMetricError
 from zsad.metrics.functional import aupro, aupro_legacy200, auroc, average_precision, f1_max
 from zsad.metrics.metric import CurveMetric, Metric
+from zsad.metrics.severity import SeverityMetric, SeverityState
 from zsad.metrics.states import ImageState, PixelState, State
 
 __all__ = [
@@ -12,6 +13,8 @@ __all__ = [
     "ImageState",
     "Metric",
     "PixelState",
+    "SeverityMetric",
+    "SeverityState",
     "State",
     "UndefinedMetricError",
     "aupro",

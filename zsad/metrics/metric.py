@@ -16,7 +16,8 @@ class Metric(Protocol):
     """A figure computed from a state.
 
     Attributes:
-        level: ``"image"`` for metrics of an ``ImageState``, ``"pixel"`` for those of a ``PixelState``.
+        level: ``"image"`` for metrics of an ``ImageState``, ``"pixel"`` for those of a ``PixelState``,
+            ``"severity"`` for those of a :class:`zsad.metrics.severity.SeverityState`.
     """
 
     @property

@@ -20,7 +20,7 @@ from zsad.metrics.regions import split_maps
 from zsad.metrics.storage import StoredState, read_state, write_state
 
 Float32 = npt.NDArray[np.float32]
-Level = Literal["image", "pixel"]
+Level = Literal["image", "pixel", "severity"]
 
 
 class State(ABC):

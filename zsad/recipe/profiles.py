@@ -38,7 +38,7 @@ class TowerProfile(BaseModel):
         position_embedding: Interpolation of the position embedding to another grid
             (align_corners=False; torch's two bicubic kernels differ even when enlarging). It says nothing
             of a tower whose positions are rotations (DINOv3).
-        image_resize: How an image is brought to the image size.
+        image_resize: How an image is brought to the image size; a map always covers the whole image.
         resize_order: Which pass of that resize comes first; values are rounded in between, so it decides
             on grey levels.
         dtype: Precision of weights and activations.

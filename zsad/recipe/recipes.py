@@ -67,16 +67,16 @@ class Official(_Frozen):
     """What a method was published with.
 
     Attributes:
-        architectures: Patterns of the open_clip architectures it was published on.
+        architectures: Patterns of the architectures that it was published on.
         image_size: Side of the square input there, or its short side.
         vision: Vision numerics there.
-        text: Text numerics there.
+        text: Text numerics there, or None for a method that reads no text.
     """
 
     architectures: tuple[str, ...]
     image_size: PositiveInt
     vision: OfficialVision
-    text: OfficialText
+    text: OfficialText | None = None
 
 
 def _profile_value(value: object) -> object:

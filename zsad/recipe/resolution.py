@@ -94,7 +94,7 @@ def resolve_recipe(
     except InputError as error:
         raise InputError(f"readout.taps of '{method}': {error}") from error
     parts = tuple(_resolve_parts(host, recipe.parts))
-    squares = {SQUARE_INPUT} if profile.image_resize == "squash" else set[str]()
+    squares = {SQUARE_INPUT} if profile.image_resize != "short-side" else set[str]()
     check_compatibility(host, parts, facts.capabilities | squares, recipe.readout)
     return ResolvedRecipe(
         method=method,
@@ -154,7 +154,8 @@ def _numerics(recipe: Recipe, facts: BackboneFacts) -> tuple[TowerProfile, TextP
     size = facts.image_size
     if official is not None and (choice.base == "official" or (choice.base == "auto" and published_here)):
         profile = profile.model_copy(update=official.vision.model_dump())
-        text = text and text.model_copy(update=official.text.model_dump())
+        if text is not None and official.text is not None:
+            text = text.model_copy(update=official.text.model_dump())
     if official is not None and published_here:
         size = official.image_size
     return (

@@ -90,8 +90,10 @@ def prepare(request: TrainingRequest, host: Host, reports: Reports | None = None
     check_folder(request.folder, resume=request.resume)
     detector = _load(request, host)
     plan = _with_adapter(detector)
+    masks = reads_masks(host, plan)
+    _refuse_masks_beside_a_crop(detector, masks=masks)
     if request.generator is None:
-        check_annotated(source.datasets, masks=reads_masks(host, plan))
+        check_annotated(source.datasets, masks=masks)
     source = with_mosaics(source, plan.mosaic, examples, seed=request.seed)
     setup = Setup(
         plan=plan,
@@ -114,6 +116,20 @@ def _known_plan(request: TrainingRequest, host: Host) -> Training | None:
     recipe = validate_recipe(apply_overrides(data, request.detector().overrides), request.method)
     check_squares(recipe.profile.image_resize)
     return None if recipe.on_backbone else recipe.training
+
+
+def _refuse_masks_beside_a_crop(detector: Detector, *, masks: bool) -> None:
+    """Refuse to compare patches of a crop with masks of the whole image.
+
+    Raises:
+        InputError: Some loss or memory would.
+    """
+    how = detector.recipe.profile.image_resize
+    if masks and how != "squash":
+        raise InputError(
+            f"masks cover whole images, and profile.image_resize '{how}' shows the tower their centre alone; "
+            "train with --set profile.image_resize=squash"
+        )
 
 
 def check_folder(folder: Path, *, resume: bool) -> None:

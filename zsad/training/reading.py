@@ -71,7 +71,7 @@ def check_squares(rule: ImageResize | None) -> None:
     Raises:
         InputError: It need not have.
     """
-    if rule not in (None, "squash"):
+    if rule == "short-side":
         raise InputError(
             f"training takes images as squares, not by profile.image_resize '{rule}'; use --set "
             "profile.image_resize=squash"

@@ -64,8 +64,8 @@ def convert_checkpoint(
     card = WeightsCard(
         method=method,
         parts=parts,
-        profile=(TowerProfile.model_validate(official.vision.model_dump()).binding() if official else {}),
-        text_activation=official.text.activation if official else None,
+        profile=TowerProfile(**dict(official.vision)).binding() if official else {},
+        text_activation=official.text.activation if official and official.text else None,
         origin="authors",
         trained_on=None if trained_on is None else tuple(TrainedOn(dataset=name) for name in trained_on),
         source=", ".join(f"{path.name} sha256:{file_sha256(path)}" for path in sources),

@@ -8,9 +8,10 @@
 
 The path given is the CSV file, or a folder with ``manifest.csv``; commas, semicolons or tabs part its cells.
 Paths are relative to the file's folder or absolute, and may lead out of it. ``label`` is 0 (normal) or 1
-(anomalous). ``class_name`` is the object and never depends on the label. ``defect_type`` may be missing; a
-further column ``noun`` gives the word for prompts where that is not the class name. An anomalous image with
-an empty ``mask`` counts as having none: image metrics use it, pixel metrics do not. Images in the file's
+(anomalous). ``class_name`` is the object and never depends on the label. ``defect_type`` may be missing. Two
+further columns may be there: ``noun``, the word for prompts where that is not the class name, and ``level``,
+how severe a defect is (see :mod:`zsad.data.levels`). An anomalous image with an
+empty ``mask`` counts as having none: image metrics use it, pixel metrics do not. Images in the file's
 folder that it does not list are left out.
 """
 
@@ -20,10 +21,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from zsad.data.dataset import Dataset, DatasetImage
+from zsad.data.levels import level_of
 from zsad.data.nouns import noun_of
+from zsad.data.table import read_rows
 from zsad.data.written import file_named
 from zsad.errors import InputError
-from zsad_plugins.datasets.table import read_rows
 
 FILE = "manifest.csv"
 
@@ -55,4 +57,5 @@ def _image(folder: Path, where: str, row: Mapping[str, str]) -> DatasetImage:
         class_name=class_name,
         noun=row.get("noun") or noun_of(class_name),
         defect_type=(row.get("defect_type") or None) if anomalous else None,
+        level=level_of(row.get("level", ""), anomalous=anomalous, where=where),
     )

@@ -13,10 +13,10 @@ from pathlib import Path
 from zsad.data.dataset import Dataset, DatasetImage
 from zsad.data.folders import require_folder, subfolders
 from zsad.data.nouns import noun_of
+from zsad.data.table import read_rows
 from zsad.data.written import file_named
 from zsad.errors import InputError
 from zsad_plugins.datasets import mvtec
-from zsad_plugins.datasets.table import read_rows
 
 SPLIT = Path("split_csv") / "1cls.csv"
 

@@ -28,4 +28,9 @@ def zsad_metrics() -> Iterator[MetricSpec]:
     yield MetricSpec("aupro_legacy200", f"{_BUILDERS}:aupro_legacy200",
                      "AUPRO as the papers' code approximates it by 200 thresholds, to compare with papers "
                      "only")
+    for name, what in (("c_index", "concordance index"), ("kendall", "Kendall's tau-b, from -1 to 1,")):
+        yield MetricSpec(f"severity_{name}", f"zsad.metrics.severity:{name}",
+                         f"{what} of image scores with levels of severity, normal images being of level 0")
+        yield MetricSpec(f"severity_{name}_anomalous", f"zsad.metrics.severity:{name}_anomalous",
+                         f"{what} of image scores with levels of severity, among anomalous images alone")
     # fmt: on
