@@ -40,7 +40,8 @@ def jpeg(pixels: Pixels, quality: float, random: np.random.Generator) -> Pixels:
     """Return what is left of the image in a JPEG of a quality, 1 to 95."""
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, format="JPEG", quality=int(quality))
-    return np.array(Image.open(stream).convert("RGB"))
+    left: Pixels = np.array(Image.open(stream).convert("RGB"))
+    return left
 
 
 def _rounded(values: npt.NDArray[np.floating[Any]]) -> Pixels:
