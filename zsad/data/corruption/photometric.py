@@ -40,12 +40,12 @@ def jpeg(pixels: Pixels, quality: float, random: np.random.Generator) -> Pixels:
     """Return what is left of the image in a JPEG of a quality, 1 to 95."""
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, format="JPEG", quality=int(quality))
-    left: Pixels = np.array(Image.open(stream).convert("RGB"))
-    return left
+    return np.array(Image.open(stream).convert("RGB"))
 
 
 def _rounded(values: npt.NDArray[np.floating[Any]]) -> Pixels:
-    return np.clip(np.rint(values), 0, WHITE).astype(np.uint8)
+    rounded: Pixels = np.clip(np.rint(values), 0, WHITE).astype(np.uint8)
+    return rounded
 
 
 def generator(pixels: Pixels, key: str) -> np.random.Generator:
