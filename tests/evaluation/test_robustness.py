@@ -47,7 +47,8 @@ def test_figures_are_those_of_corrupted_images_and_masks(
     found = cell_of(run, name, text)
     assert found.metrics["image_auroc"] == pytest.approx(roc_auc_score(labels, prediction.score))
     if resolution == "image-size":
-        truth = np.stack([resize_mask(mask, method.recipe.image_size) for _, mask in seen])
+        side = method.recipe.image_size
+        truth = np.stack([resize_mask(mask, side, side) for _, mask in seen])
         expected = roc_auc_score(truth.ravel(), prediction.anomaly_map.numpy().ravel())
         assert found.metrics["pixel_auroc"] == pytest.approx(expected, abs=1e-9)
 

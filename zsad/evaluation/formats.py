@@ -99,7 +99,7 @@ def _cell(found: dict[str, Any]) -> dict[str, Any]:
                     part: {"origin": None, "trained_on": said, "source": None} for part, said in words.items()
                 }
                 found = found | {"weights": {**others, "parts": parts}}
-    if found.get("format", 1) == 1:  # before images could be corrupted
+    if found.get("format", 1) == 1:  # before there were corruptions and references
         found = {"corruption": None, **found, "format": FORMAT}
     return found
 
