@@ -115,6 +115,11 @@ def _known_plan(request: TrainingRequest, host: Host) -> Training | None:
     data = recipe_dict(host, request.method)
     recipe = validate_recipe(apply_overrides(data, request.detector().overrides), request.method)
     check_squares(recipe.profile.image_resize)
+    if recipe.parts.reference_store is not None:
+        raise InputError(
+            f"method '{request.method}' compares with references, and there are none while learning; learn a "
+            "zero-shot method that has the same learned parts, and give its weights to this one by --weights"
+        )
     return None if recipe.on_backbone else recipe.training
 
 
