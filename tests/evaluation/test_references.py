@@ -13,6 +13,7 @@ from PIL import Image
 import zsad
 from tests.evaluation.drawing import draw
 from zsad.errors import InputError
+from zsad.evaluation.summary import telling
 
 TINY = f"{Path(__file__).parents[1] / 'assets' / 'tiny-clip.json'}@random:0"
 CLASSES = ("pcb1", "pcb2")  # of one noun
@@ -107,7 +108,7 @@ def test_shots_and_seeds_are_rows_of_their_own(run, parts, good, tmp_path) -> No
     with (tmp_path / "run" / "summary.csv").open(newline="") as stream:
         rows = [row for row in csv.DictReader(stream) if row["class"] != "mean"]
     assert sorted((row["shots"], row["seed"]) for row in rows) == [("1", "0"), ("2", "0"), ("2", "1")]
-    assert len(again.cells) == 1
+    assert len(again.cells) == 1 and telling(again.rows) == ("shots", "seed")
 
     before = {path.name for path in (tmp_path / "run" / "cells").glob("*.json")}
     for path in (good / "pcb1").iterdir():

@@ -194,7 +194,7 @@ def telling(rows: Sequence[SummaryRow]) -> tuple[str, ...]:
         alike.setdefault((row.method, row.dataset, row.class_name), []).append(row)
     return tuple(
         column
-        for column in ("backbone", "weights", "recipe_hash", "image_size", "seed", *TOLD_APART)
+        for column in ("backbone", "weights", "recipe_hash", "image_size", "shots", "seed", *TOLD_APART)
         if any(_differ(members, column) for members in alike.values()) or _corrupted(rows, column)
     )
 
