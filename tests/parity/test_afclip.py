@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,9 @@ import torch
 from tests.parity.goldens import AGREEMENTS, MARK, Agreement, Golden, Kit, assert_agrees
 from tests.parity.learning import gradients, losses_and_gradients
 from tests.parity.preprocessed import preprocessed
+from tests.parity.remembering import remember_in_order
 from tests.parity.synthetic_adapters import write_afclip
+from zsad.data.images import read_image
 from zsad.detect.detector import Detector
 from zsad.plugin.host import get_host
 from zsad.weights.checkpoints import convert_checkpoint
@@ -31,7 +35,9 @@ NAMES = {
 """The names that published code gives to what is learned, and those of weights files."""
 
 
-def load(kit: Kit, golden: Golden, folder: Path) -> Detector:
+def load(
+    kit: Kit, golden: Golden, folder: Path, method: str = "af-clip", overrides: Sequence[str] = ()
+) -> Detector:
     """Load the golden's method; a file of a training step does not say its options, which are the kit's."""
     meta = {"checkpoint": ["afclip_prompt.pt", "afclip_adaptor.pt"], "quick_gelu": True, **golden.meta}
     full = Golden(golden.path, meta)
@@ -41,7 +47,7 @@ def load(kit: Kit, golden: Golden, folder: Path) -> Detector:
     sides = meta.get("neighbourhoods", [1, 3, 5])
     return kit.detector(
         full,
-        "af-clip",
+        method,
         weights=weights,
         overrides=[
             f"readout.taps={taps}",
@@ -49,6 +55,7 @@ def load(kit: Kit, golden: Golden, folder: Path) -> Detector:
             f"prompt_learner.tokens={meta.get('prompt_len', 12)}",
             f"scorer.temperature={meta.get('temperature', 0.07)}",
             f"post_processors.gaussian.sigma={meta.get('sigma', 4)}",
+            *overrides,
         ],
     )
 
@@ -92,6 +99,40 @@ def test_every_array_agrees(kit: Kit, golden: Golden, tmp_path: Path) -> None:
             "pixel_map_mean": final.mean((1, 2)),
             "image_score": prediction.score,
         }
+    assert_agrees(golden, mine | preprocessed(detector.tensor(samples)))
+
+
+@pytest.mark.goldens("AF-CLIP", arrays="memory_score")
+def test_every_array_of_the_few_shot_method_agrees(kit: Kit, golden: Golden, tmp_path: Path) -> None:
+    alpha = f"scorer.alpha={golden.meta['alpha']}"
+    detector = load(kit, golden, tmp_path, "af-clip@few-shot", [alpha])
+    first, second = (read_image(path) for path in kit.image_paths[:2])
+    references = [first[:, ::-1].copy(), second[::-1, ::-1].copy()]
+    memory = remember_in_order(detector, references)
+    samples = detector.samples(kit.image_paths)
+    scorer = detector.part("scorer")
+    with torch.no_grad():
+        features = detector.encode(samples)
+        adapted = detector.adapt(features)
+        conditioning = replace(detector.condition(adapted), memory=memory)
+        prediction, stages = detector.score(features), dict(detector.stages(features))
+        distance = scorer.remembered(adapted, conditioning)
+        zero_shot = scorer.zero_shot(adapted, conditioning)
+    raw, final = stages["standard.fuse"].required_map, prediction.anomaly_map
+    tensors = preprocessed(detector.tensor(detector.samples(references)))
+    mine = {
+        "memory_sub": torch.stack([keys[::24, ::8] for keys in memory.values()]),
+        "memory_grid_map": adapted.grid.to_maps(distance[..., None])[:, 0],
+        "memory_score": distance.amax(1),
+        "zeroshot_score": zero_shot.required_image_score,
+        "grid_map": stages["af-clip.remembered"].sets[0].values[:, 0],
+        "pixel_map_raw_sub": raw[:, ::4, ::4],
+        "pixel_map_sub": final[:, ::2, ::2],
+        "pixel_map_max": final.amax((1, 2)),
+        "pixel_map_mean": final.mean((1, 2)),
+        "image_score": prediction.score,
+        "reference_sha256": tensors["preproc_sha256"],
+    }
     assert_agrees(golden, mine | preprocessed(detector.tensor(samples)))
 
 

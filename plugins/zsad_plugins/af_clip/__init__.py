@@ -25,6 +25,11 @@ def zsad_parts() -> Iterator[PartSpec]:
                    "logits summed over all token sets; the class position gives the image score",
                    options=".options:SumOptions", requires={"tokens:joint", "text_features", "cls_token"},
                    provides={"scores:logits", "image_score"})
+    yield PartSpec("af-clip.remembered", "scorer", ".few_shot:RememberedScorer",
+                   "distance to the nearest remembered neighbourhood plus a share of the zero-shot scores",
+                   options=".options:FewShotOptions",
+                   requires={"tokens:joint", "text_features", "cls_token", "memory"},
+                   provides={"scores:anomaly", "image_score"})
     # fmt: on
 
 
@@ -42,6 +47,7 @@ def zsad_losses() -> Iterator[LossSpec]:
 
 @hookimpl
 def zsad_recipes() -> Iterator[RecipeSpec]:
-    """Yield the zero-shot method."""
-    yield RecipeSpec("af-clip", ":recipe.yaml", ".convert:convert",
-                     checkpoint=("prompt", "adaptor"), reader="zsad.weights.pickled:read_module")  # fmt: skip
+    """Yield the zero-shot method and the few-shot one."""
+    files, reader = ("prompt", "adaptor"), "zsad.weights.pickled:read_module"
+    for name, resource in (("af-clip", ":recipe.yaml"), ("af-clip@few-shot", ":few_shot.yaml")):
+        yield RecipeSpec(name, resource, ".convert:convert", checkpoint=files, reader=reader)

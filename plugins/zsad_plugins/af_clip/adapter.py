@@ -53,6 +53,7 @@ class NeighbourAdapter(nn.Module):
     def __init__(self, options: AdapterOptions, context: BuildContext) -> None:
         super().__init__()
         self.sides, self.deviation, self.heads = options.sides, options.deviation, options.heads
+        self.keep_raw = options.keep_raw
         width, inner = context.vision_width, options.heads * options.head_width
         self.norm = nn.LayerNorm(width)
         self.q_proj, self.k_proj, self.v_proj = (PreciseLinear(width, inner, bias=False) for _ in range(3))
@@ -60,9 +61,14 @@ class NeighbourAdapter(nn.Module):
         self.to_joint = context.to_joint
 
     def forward(self, features: Features) -> Features:
-        """Return the features with token sets [B, N, C] in the joint space; the image feature stays."""
-        adapted = (self._adapted(entry) for entry in self.neighbours(features))
-        return replace(features, token_sets=tuple(adapted))
+        """Return the features with token sets [B, N, C] in the joint space; the image feature stays.
+
+        With ``keep_raw`` the sets [B, N, D] before the attention follow them.
+        """
+        before = tuple(self.neighbours(features))
+        adapted = tuple(self._adapted(entry) for entry in before)
+        raw = tuple(replace(entry, name=f"raw.{entry.name}") for entry in before)
+        return replace(features, token_sets=(*adapted, *raw) if self.keep_raw else adapted)
 
     def neighbours(self, features: Features) -> Iterator[TokenSet]:
         """Yield the token sets before the attention, one per tap and neighbourhood."""

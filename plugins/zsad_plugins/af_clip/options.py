@@ -40,6 +40,8 @@ class AdapterOptions(Options):
     """Heads of the attention."""
     head_width: int = Field(64, ge=1)
     """Channels of a head, whatever the tower's width."""
+    keep_raw: bool = False
+    """Keep the raw neighbourhoods behind the adapted ones, for a comparison with references."""
 
 
 class SumOptions(Options):
@@ -47,6 +49,13 @@ class SumOptions(Options):
 
     temperature: float = Field(0.07, gt=0)
     """Divisor of the cosines."""
+
+
+class FewShotOptions(SumOptions):
+    """Options of ``af-clip.remembered``."""
+
+    alpha: float = Field(0.1, ge=0)
+    """Factor of the zero-shot scores, which are added to those of the memory."""
 
 
 class MapLossOptions(Options):

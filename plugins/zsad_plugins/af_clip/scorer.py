@@ -26,6 +26,8 @@ class SummedCosines:
         """
         found = []
         for entry in features.patch_sets:
+            if entry.space != "joint":  # kept beside them for a memory
+                continue
             if entry.class_token is None:
                 raise InputError(
                     f"token set '{entry.name}' has no class token for the image score; choose a "
