@@ -107,3 +107,26 @@ def mrad_maps(clip: Mapping[str, Array], seed: int, gain: float = 4.0) -> dict[s
             state[bias] = draw(f"{space}{name}.{bias}", (joint,), seed, 0.05)
         found[name] = state
     return found
+
+
+def dictas_parameters(clip: Mapping[str, Array], seed: int) -> State:
+    """Return DictAS's learned parameters under the names of its checkpoint's entry ``Mymodel``."""
+    space, width = "dictas/", clip["visual.proj"].shape[0]
+    joint, hidden = clip["text_projection"].shape[1], width // 2
+
+    def linear(name: str, outputs: int, inputs: int, bias: bool = True) -> State:
+        weight = f"{name}.weight"
+        state = {weight: draw(space + weight, (outputs, inputs), seed, inputs**-0.5)}
+        return state | ({f"{name}.bias": draw(f"{space}{name}.bias", (outputs,), seed, 0.05)} if bias else {})
+
+    state: State = {}
+    for generator in ("Query_Generator", "Key_Generator", "Value_Generator.AttnBlock"):
+        for name in ("q_proj", "k_proj", "v_proj", "TwoLayerMLP.linear3"):
+            state |= linear(f"{generator}.{name}", width, width, bias=False)
+        for name in ("TwoLayerMLP.linear1", "TwoLayerMLP.linear2"):
+            state |= linear(f"{generator}.{name}", width, width)
+        for name in ("norm1", "TwoLayerMLP.norm"):
+            state |= draw_norm(space, f"{generator}.{name}", width, seed)
+    state |= linear("Fuse_Feature.fuse_modules", hidden, 4 * width)
+    state |= linear("Fuse_Feature.compress", 1, hidden)
+    return state | linear("Fuse_Feature.post_process", joint, hidden)
