@@ -23,7 +23,7 @@ def test_the_distance_is_that_of_scipy_whatever_room_there_is(
 ) -> None:
     queries, held = 3 * unit(count, 5, seed), unit(keys, 5, seed + 1)
     expected = cdist(queries.numpy(), held.numpy(), "cosine").min(1).clip(0)
-    found = nearest_distance(queries, held, room)
+    found = nearest_distance(queries, held, room=room)
     assert np.allclose(found.numpy(), expected, atol=1e-12)
 
 
@@ -50,7 +50,7 @@ def test_no_more_room_is_taken_than_allowed(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(Tensor, "__matmul__", counted)
     for count, keys, room in ((100, 30, 1000), (3, 5000, 1000), (1000, 1, 64)):
-        nearest_distance(unit(count, 4, 0), unit(keys, 4, 1), room)
+        nearest_distance(unit(count, 4, 0), unit(keys, 4, 1), room=room)
     assert len(seen) > 3 and max(seen) <= 1000
 
 
