@@ -65,9 +65,9 @@ class Foreground:
 def object_patches(tokens: Tensor, grid: Grid, threshold: float) -> Tensor:
     """Return which patches show the object of each image.
 
-    Where at most 35 % of the centre exceed the threshold, the component is taken the other way round. The mask
-    is then dilated and closed by three neighbours along the row-major order of the patches, across the ends of
-    rows, as the authors' code does, which hands OpenCV a column.
+    Where at most 35 % of the centre exceed the threshold, the component is taken the other way round. The
+    mask is then dilated and closed by three neighbours along the row-major order of the patches, across the
+    ends of rows, as the authors' code does, which hands OpenCV a column.
 
     Args:
         tokens: [B, h * w, D], not normalised.

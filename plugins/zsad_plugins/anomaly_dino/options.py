@@ -16,7 +16,7 @@ class ForegroundOptions(Options):
     foreground: Literal["everything", "first-component"] = "everything"
     """Whether all patches count, or those alone whose first principal component is large."""
     threshold: float | None = Field(None, gt=0)
-    """What that component has to exceed; None is 10, which is meant for DINOv2 and refused on other towers."""
+    """What that component has to exceed; None is DINOv2's 10, which is refused on other towers."""
 
     @model_validator(mode="after")
     def _has_effect(self) -> Self:

@@ -12,7 +12,7 @@ from zsad_plugins.standard.nearest import nearest_distance
 
 
 class NearestPatches:
-    """s(p) = 1 - cos(p, m), mean over the nearest m in M; 0 for background. Image: mean of the top percent."""
+    """s(p) = mean of 1 - cos(p, m) over the nearest m, or 0 for background; the image has its top percent."""
 
     def __init__(self, options: NearestPatchesOptions, context: BuildContext) -> None:
         self.neighbours, self.top = options.neighbours, options.top

@@ -30,8 +30,8 @@ def nearest_distance(queries: Tensor, keys: Tensor, neighbours: int = 1, room: i
     """
     if neighbours > len(keys):
         raise InputError(
-            f"the distance is to be a mean over {neighbours} neighbours, and {len(keys)} patches are remembered; "
-            "take fewer neighbours, or more references"
+            f"the distance is to be a mean over {neighbours} neighbours, and {len(keys)} patches are "
+            "remembered; take fewer neighbours, or more references"
         )
     rows = F.normalize(queries.flatten(0, -2), dim=-1)
     values = max(1, room // rows.element_size())

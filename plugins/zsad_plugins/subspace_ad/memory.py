@@ -28,7 +28,7 @@ class SubspaceMemory:
     def __init__(self, options: SubspaceMemoryOptions, context: BuildContext) -> None:
         if len(set(context.tap_widths)) > 1:
             raise InputError(
-                "subspace-ad averages tokens over its taps, and those of this tower differ in their channels; "
+                "tokens are averaged over the taps, and those of this tower differ in their channels; "
                 "take taps of one width by --set readout.taps=[N]"
             )
         self.explained, self.count = options.explained, options.views

@@ -27,6 +27,6 @@ class ResidualScorer:
 
 
 def residual(tokens: Tensor, mean: Tensor, axes: Tensor) -> Tensor:
-    """Return the squared distance of tokens [..., D] to a subspace through ``mean`` [D] along ``axes`` [D, r]."""
+    """Return the squared distance of tokens [..., D] to the subspace of ``mean`` [D] and ``axes`` [D, r]."""
     centred = tokens - mean
     return (centred - centred @ axes @ axes.mT).square().sum(-1)

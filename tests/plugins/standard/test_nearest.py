@@ -27,6 +27,16 @@ def test_the_distance_is_that_of_scipy_whatever_room_there_is(
     assert np.allclose(found.numpy(), expected, atol=1e-12)
 
 
+@given(st.integers(1, 12), st.integers(1, 4000), st.integers(0, 99))
+def test_several_neighbours_are_averaged_whatever_room_there_is(
+    neighbours: int, room: int, seed: int
+) -> None:
+    queries, held = unit(7, 5, seed), unit(12, 5, seed + 1)
+    expected = np.sort(cdist(queries.numpy(), held.numpy(), "cosine"), axis=1)[:, :neighbours].mean(1)
+    found = nearest_distance(queries, held, neighbours, room=room)
+    assert np.allclose(found.numpy(), expected, atol=1e-12)
+
+
 def test_the_leading_axes_of_queries_stay() -> None:
     queries, keys = unit(12, 7, 0), unit(5, 7, 1)
     found = nearest_distance(queries.reshape(2, 3, 2, 7), keys)
