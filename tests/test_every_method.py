@@ -14,6 +14,7 @@ from zsad.backbones.loading import load_backbone
 from zsad.detect.detector import Detector, backbone_facts
 from zsad.detect.passes import encode_together, group_by_pass
 from zsad.errors import InputError, ZsadError
+from zsad.parts import ReferenceViews
 from zsad.plugin.host import get_host
 from zsad.recipe.resolution import resolve
 from zsad.values import Features, Prediction, Sample
@@ -129,8 +130,12 @@ def test_images_may_keep_their_aspect(method: str, mini: ClipBackbone, samples: 
 
 def load_large(method: str, backbone: ClipBackbone) -> Detector:
     """Load a method; with the side inputs that it has on mini, where their own model cannot be had."""
+    options = {"backbone": backbone, "image_size": LARGE_SIZE, "untrained": True}
     try:
-        return load_detector(method, backbone=backbone, image_size=LARGE_SIZE, untrained=True)
+        found = load_detector(method, **options)
+        if isinstance(found.store, ReferenceViews):  # every view is a pass of its own
+            return load_detector(method, overrides=["reference_store.views=1"], **options)
+        return found
     except InputError:
         raise
     except ZsadError:

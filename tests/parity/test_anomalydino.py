@@ -1,9 +1,8 @@
-"""AnomalyDINO against its official code, from images that keep their aspect."""
+"""AnomalyDINO against its official code, from image files to maps."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +11,20 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor
 
 from tests.loading import load_detector
 from tests.parity.goldens import Golden, Kit, assert_agrees
 from tests.parity.preprocessed import preprocessed
-from tests.parity.test_vision_towers import backbone_of, normalised, resized
+from tests.parity.synthetic import Array
+from tests.parity.test_vision_towers import backbone_of
 from zsad.data.images import read_image
 from zsad.detect.detector import Detector
+from zsad.detect.memories import EVERY_CLASS, Remembered
 from zsad.detect.smoothing import gaussian_blur
-from zsad.values import Conditioning, Features
+from zsad.parts import ReferenceViews
 from zsad_plugins.anomaly_dino.foreground import first_component, object_patches
 
 pytestmark = pytest.mark.parity
-
-DIAGONALS = (45, 135, 225, 315)
 
 
 def load(golden: Golden, folder: Path) -> Detector:
@@ -47,55 +45,32 @@ def load(golden: Golden, folder: Path) -> Detector:
     )
 
 
-def short_side(path: Path, edge: int) -> tuple[int, int]:
-    """Return width and height of an image whose shorter side is ``edge``."""
-    width, height = Image.open(path).size
-    short = min(width, height)
-    return edge * width // short, edge * height // short
-
-
-def tensor(picture: Image.Image, detector: Detector) -> Tensor:
-    """Return the input for a resized picture, which is cut to whole patches: [1, 3, H, W]."""
-    patch = detector.tower.patch_size
-    width, height = (side - side % patch for side in picture.size)
-    return normalised(picture.crop((0, 0, width, height)), detector.backbone)
-
-
-def read(detector: Detector, images: Tensor) -> Features:
-    """Return what the method reads of an input, as its own request says."""
-    with torch.no_grad():
-        (output,) = detector.tower(images.to(detector.backbone.device), [detector.reading.request])
-    return Features(output.token_sets, output.image_feature, ("object",), images.shape[-1])
-
-
-def reference_pictures(kit: Kit, golden: Golden, detector: Detector, path: Path) -> Iterator[Image.Image]:
-    """Yield the views of a reference at the input's size; diagonal ones are those that OpenCV 4 turned."""
-    edge = golden.meta["smaller_edge"]
-    width, height = short_side(path, edge)
-    if not golden.meta["rotation"]:
-        yield resized(path, width, height, Image.Resampling.BICUBIC)
-        return
-    aid = Golden(golden.path.parent / f"anomalydino_{edge}_rotated_{path.stem}.npz", {}).arrays
-    for number, view in enumerate(detector.store.views(read_image(path))):  # type: ignore[union-attr]
-        degrees = 45 * number
-        if degrees in DIAGONALS:
-            yield Image.fromarray(aid[f"{path.stem}_rot{degrees}"])
-        else:
-            yield Image.fromarray(view).resize((width, height), Image.Resampling.BICUBIC)
+def views_of(golden: Golden, detector: Detector, path: Path) -> list[Array]:
+    """Return the views of a reference; diagonal ones are those that OpenCV 4 turned, resized already."""
+    assert isinstance(detector.store, ReferenceViews)
+    views = list(detector.store.views(read_image(path)))
+    if golden.meta["rotation"]:
+        name = f"anomalydino_{golden.meta['smaller_edge']}_rotated_{path.stem}.npz"
+        turned = Golden(golden.path.parent / name, {}).arrays
+        for degrees in (45, 135, 225, 315):
+            views[degrees // 45] = turned[f"{path.stem}_rot{degrees}"]
+    return views
 
 
 @pytest.mark.goldens("AnomalyDINO", arrays="image_score")
 def test_every_array_agrees(kit: Kit, golden: Golden, tmp_path: Path) -> None:
     detector, meta = load(golden, tmp_path), golden.meta
-    store, scorer = detector.store, detector.part("scorer")
+    store = detector.store
     assert store is not None
     kept, grids = [], []
     for name in meta["reference_images"]:
-        for picture in reference_pictures(kit, golden, detector, kit.root / "references" / name):
-            features = read(detector, tensor(picture, detector))
+        for view in views_of(golden, detector, kit.root / "references" / name):
+            with torch.no_grad():
+                features = detector.encode([view])
             grids.append((features.grid.height, features.grid.width))
             kept.append(store.remember(features, None))
     memory = store.fit(kept)
+    detector.memories[EVERY_CLASS] = Remembered(memory, ())
     (bank,) = memory.values()
     mine: dict[str, Any] = {
         "bank_sub": bank[::64],
@@ -106,12 +81,11 @@ def test_every_array_agrees(kit: Kit, golden: Golden, tmp_path: Path) -> None:
     }
     found: dict[str, list[Any]] = {}
     for number, path in enumerate(kit.image_paths):
-        picture = resized(path, *short_side(path, meta["smaller_edge"]), Image.Resampling.BICUBIC)
-        images = tensor(picture, detector)
-        features = read(detector, images)
-        scores = scorer(features, Conditioning(torch.zeros(1, 0, 1), memory=memory))
-        (entry,), grid = scores.sets, features.grid
-        width, height = Image.open(path).size
+        with torch.no_grad():
+            features = detector.encode([path])
+        scores = dict(detector.stages(features))["anomaly_dino.nearest"]
+        images, grid = detector.tensor(detector.samples([path])), features.grid
+        (entry,), (width, height) = scores.sets, Image.open(path).size
         enlarged = F.interpolate(entry.values, (height, width), mode="bilinear", align_corners=False)[:, 0]
         whole = gaussian_blur(enlarged, 4)[0]
         tokens = features.token_sets[0].tokens[0]
@@ -152,7 +126,8 @@ def test_quarter_turns_are_those_of_opencv_and_others_are_close(
 ) -> None:
     """OpenCV 4 rounds positions to 1/32 of a pixel, OpenCV 5 and this do not."""
     detector, turned = load(golden, tmp_path), golden.arrays["rotated_ref0_sub"]
-    views = detector.store.views(read_image(kit.root / "references" / "ref0.png"))  # type: ignore[union-attr]
+    assert isinstance(detector.store, ReferenceViews)
+    views = detector.store.views(read_image(kit.root / "references" / "ref0.png"))
     for number, (view, expected) in enumerate(zip(views, turned, strict=True)):
         apart = np.abs(view[::24, ::24].astype(int) - expected.astype(int))
         if number % 2 == 0:

@@ -27,6 +27,5 @@ def zsad_parts() -> Iterator[PartSpec]:
 
 @hookimpl
 def zsad_recipes() -> Iterator[RecipeSpec]:
-    """Yield the published method without and with its foreground mask."""
+    """Yield the published method."""
     yield RecipeSpec("anomaly-dino", ":recipe.yaml")
-    yield RecipeSpec("anomaly-dino@foreground", ":foreground.yaml")

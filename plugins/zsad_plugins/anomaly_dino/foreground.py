@@ -77,7 +77,7 @@ def object_patches(tokens: Tensor, grid: Grid, threshold: float) -> Tensor:
     Returns:
         [B, h * w] bool on the device of ``tokens``.
     """
-    component = first_component(tokens).to(tokens.device)
+    component = first_component(tokens).to(tokens)
     kept = component > threshold
     centre = kept.reshape(-1, grid.height, grid.width)[:, _centre(grid.height), _centre(grid.width)]
     turned = centre.float().mean((1, 2)) <= LEAST
@@ -92,9 +92,9 @@ def first_component(tokens: Tensor) -> Tensor:
     """
     wide = tokens.cpu().double()
     wide = wide - wide.mean(1, keepdim=True)
-    axis = torch.linalg.eigh(wide.mT @ wide).eigenvectors[..., -1]
+    axis: Tensor = torch.linalg.eigh(wide.mT @ wide).eigenvectors[..., -1]
     sign = axis.gather(1, axis.abs().argmax(1, keepdim=True)).sign()
-    return (wide @ (axis * sign)[..., None])[..., 0]
+    return (wide @ (axis * sign)[..., None]).squeeze(-1)
 
 
 def _centre(side: int) -> slice:

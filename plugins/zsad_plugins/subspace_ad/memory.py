@@ -75,8 +75,8 @@ def principal_axes(covariance: Tensor, explained: float) -> Tensor:
     Raises:
         InputError: There is no variance.
     """
-    values, vectors = torch.linalg.eigh(covariance)
-    values, vectors = values.flip(0).clamp_min(0), vectors.flip(1)
+    ascending: tuple[Tensor, Tensor] = torch.linalg.eigh(covariance)
+    values, vectors = ascending[0].flip(0).clamp_min(0), ascending[1].flip(1)
     total = values.sum()
     if not total > 0:
         raise InputError(

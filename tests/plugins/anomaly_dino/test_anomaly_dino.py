@@ -122,6 +122,7 @@ def test_the_published_numerics_are_those_of_the_towers_it_was_published_on() ->
     detector = load_detector("anomaly-dino", backbone="timm:vit_small_patch14_dinov2@random:0")
     assert detector.recipe.image_size == 448
     assert detector.recipe.profile.position_embedding == "bicubic_offset"
+    assert detector.recipe.profile.image_resize == "short-side"
     assert detector.recipe.blocks == (12,)
     assert detector.setting == "training-free / inductive / few-shot-normal"
     assert detector.recipe.fidelity == "official-code"
