@@ -43,7 +43,7 @@ def resized_size(height: int, width: int, size: int, rule: ImageResize) -> tuple
 def cut_of(size: tuple[int, int], patch_size: int, rule: ImageResize) -> tuple[int, int]:
     """Return how many rows at the bottom and columns at the right a tower does not see of a resized image.
 
-    What is left is a whole number of patches (as Damm et al., "AnomalyDINO", WACV 2025, cut their images).
+    What is left is a whole number of patches, as Damm et al. (WACV 2025) cut their images.
     """
     height, width = size
     return (0, 0) if rule != "short-side" else (height % patch_size, width % patch_size)

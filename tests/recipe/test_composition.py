@@ -82,7 +82,7 @@ def only_while_learning() -> set[str]:
         recipe = load_recipe(get_host(), name)
         used |= {choice.use for choice in recipe.parts.chosen()}
         for stage in recipe.training.stages:
-            learning |= {part["use"] for part in stage.parts.values() if "use" in part}
+            learning |= {part["use"] for part in stage.parts.values() if part and "use" in part}
     return learning - used
 
 

@@ -16,7 +16,7 @@ from zsad.plugin.host import get_host
 @pytest.mark.parametrize(
     ("method", "override", "why"),
     [
-        ("nearest-neighbour", "reference_store=none", "requires 'memory'.*'standard.token_memory'.*would"),
+        ("nearest-neighbour", "reference_store=none", "requires 'memory'.* .reference_store. would"),
         (
             "clip-baseline",
             "reference_store=standard.token_memory",

@@ -51,7 +51,7 @@ def test_the_resize_rule_is_a_field_of_the_profile() -> None:
     assert (plain.profile.image_resize, native.profile.image_resize) == ("squash", "short-side")
     assert native.hash != plain.hash
     assert native.profile.model_copy(update={"image_resize": "squash"}) == plain.profile
-    with pytest.raises(InputError, match=r"profile\.image_resize.*'squash' or 'short-side'"):
+    with pytest.raises(InputError, match=r"profile\.image_resize.*'squash', 'short-side' or 'centre-crop'"):
         resolved("clip-baseline", "profile.image_resize=crop")
 
 

@@ -128,10 +128,10 @@ def grids(host: Host) -> list[Grid]:
 
 
 def usable_recipes(host: Host) -> dict[str, Recipe]:
-    """Return the recipes with text, those first that a part is best shown in.
+    """Return the recipes with text that need no references, those first that a part is best shown in.
 
     That is: without auxiliary parts, or with stand-ins for them (fidelity ``inspired``), which need no
-    download; no variant of another recipe; without a conditioner; by name.
+    download; inductive; no variant of another recipe; without a conditioner; by name.
     """
     found: dict[str, Recipe] = {}
     for name in host.recipes.names():
@@ -139,9 +139,11 @@ def usable_recipes(host: Host) -> dict[str, Recipe]:
             recipe = load_recipe(host, name)
         except ZsadError:  # a third party's broken recipe must not hide the other methods
             continue
-        if recipe.parts.prompt_learner and all(choice.use in host.parts for choice in recipe.parts.chosen()):
+        parts = recipe.parts
+        complete = all(choice.use in host.parts for choice in parts.chosen())
+        if complete and parts.prompt_learner and not parts.reference_store:
             found[name] = recipe
-    return dict(sorted(found.items(), key=lambda item: _preference(*item)))
+    return dict(sorted(found.items(), key=lambda item: _preference(host, *item)))
 
 
 def refiners(host: Host, recipes: dict[str, Recipe]) -> tuple[Side, ...]:
@@ -172,10 +174,11 @@ def prompt_sides(host: Host, recipes: dict[str, Recipe]) -> tuple[Side, ...]:
     return tuple(found.values())
 
 
-def _preference(name: str, recipe: Recipe) -> tuple[bool, bool, bool, str]:
+def _preference(host: Host, name: str, recipe: Recipe) -> tuple[bool, bool, bool, bool, str]:
     parts = recipe.parts
     needs_more = bool(parts.auxiliary) and recipe.fidelity != "inspired"
-    return needs_more, "@" in name, parts.prompt_conditioner is not None, name
+    transductive = any(resolved_part(host, choice).transductive for choice in parts.chosen())
+    return needs_more, transductive, "@" in name, parts.prompt_conditioner is not None, name
 
 
 def _sides(host: Host, recipes: dict[str, Recipe], kind: str) -> tuple[Side, ...]:

@@ -37,7 +37,7 @@ class Generator(nn.Module):
         return self.linear3(self.inner_norm(self.linear2(inner)))  # type: ignore[no-any-return]
 
     def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return x.reshape(*x.shape[:-1], self.heads, -1).transpose(1, 2)
 
 
 class ValueGenerator(Generator):

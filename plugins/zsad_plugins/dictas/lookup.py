@@ -26,18 +26,35 @@ TEXT_TEMPERATURE = 0.01
 
 
 class Dictionary:
-    """Remembers the tokens of the references as they are: [k, N, D] per token set."""
+    """Remembers the tokens of the references as they are, [n, D] per token set, and their grids, [k, 2]."""
 
     def __init__(self, options: None, context: BuildContext) -> None:
         pass
 
     def remember(self, features: Features, masks: Tensor | None) -> Memory:
-        """Return the tokens of a batch, by token set."""
-        return {entry.name: entry.tokens for entry in features.patch_sets}
+        """Return the tokens of a batch and the height and width of their grids, by token set."""
+        sets = features.patch_sets
+        grids = {grid_of(entry.name): [[entry.grid.height, entry.grid.width]] for entry in sets}
+        return {entry.name: entry.tokens.flatten(0, 1) for entry in sets} | {
+            name: torch.tensor(size * len(features)) for name, size in grids.items()
+        }
 
     def fit(self, kept: Sequence[Memory]) -> Memory:
         """Return the tokens of all references."""
         return {name: torch.cat([batch[name] for batch in kept]) for name in kept[0]}
+
+
+def grid_of(name: str) -> str:
+    """Return the name under which the grids of a token set are remembered."""
+    return f"{name}.grid"
+
+
+def neighbourhoods(memory: Memory, name: str, side: int) -> Tensor:
+    """Return the remembered tokens [n, D] of a token set, averaged over neighbourhoods of their images."""
+    grids = [Grid(*size) for size in memory[grid_of(name)].tolist()]
+    images = torch.split(memory[name], [grid.count for grid in grids])
+    averaged = [box_means(image[None], grid, (side,))[0] for image, grid in zip(images, grids, strict=True)]
+    return torch.cat(averaged)
 
 
 def lookup_weights(queries: Tensor, keys: Tensor, rule: Rule) -> Tensor:
@@ -62,7 +79,7 @@ def look_up(queries: Tensor, keys: Tensor, values: Tensor, rule: Rule, room: int
     """
     rows = queries.flatten(0, 1)
     height = max(1, room // (rows.element_size() * len(keys)))
-    found = [lookup_weights(part, keys, rule) @ values for part in rows.split(height)]
+    found = [lookup_weights(part, keys, rule) @ values for part in torch.split(rows, height)]
     return torch.cat(found).view_as(queries)
 
 
@@ -127,7 +144,7 @@ class Lookup(nn.Module):
         for entry in features.patch_sets:
             values = self.values(entry)
             for side in self.sides:
-                known = box_means(memory[entry.name].to(values), entry.grid, (side,)).flatten(0, 1)[None]
+                known = neighbourhoods(memory, entry.name, side).to(values)[None]
                 x = box_means(values, entry.grid, (side,))
                 queries, (keys,), (mixed,) = self.query(x), self.key(known), self.value(known)
                 retrieved = look_up(queries, keys, mixed, self.rule)

@@ -31,7 +31,7 @@ def residuals(tokens: Tensor, normal: Tensor, *, cosine: bool, room: int = ROOM)
     rows = tokens.flatten(0, -2)
     keys = F.normalize(normal, dim=-1) if cosine else normal  # the length of a query decides nothing
     height = max(1, room // (rows.element_size() * len(keys)))
-    places = torch.cat([(part @ keys.mT).argmax(-1) for part in rows.split(height)])
+    places = torch.cat([(part @ keys.mT).argmax(-1) for part in torch.split(rows, height)])
     return (rows - normal[places]).view_as(tokens)
 
 

@@ -84,4 +84,5 @@ def principal_axes(covariance: Tensor, explained: float) -> Tensor:
             "give images that show something"
         )
     rank = int((values.cumsum(0) / total < explained).sum()) + 1
-    return vectors[:, : min(rank, len(values))]
+    chosen: Tensor = vectors[:, : min(rank, len(values))]
+    return chosen

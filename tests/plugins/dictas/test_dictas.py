@@ -109,7 +109,7 @@ def test_a_duplicated_reference_changes_no_key_and_sharpens_what_is_found(load: 
     with torch.no_grad():
         once, twice = (list(lookup.found(features, known)) for known in (memory.buffers, doubled))
         values = [
-            lookup.value(memory.buffers[entry.name].flatten(0, 1)[None])[0] for entry in features.token_sets
+            lookup.value(memory.buffers[entry.name][None])[0] for entry in features.token_sets
         ]
     for before, after in zip(once, twice, strict=True):
         assert torch.allclose(after.keys, torch.cat([before.keys, before.keys]), atol=1e-5)
