@@ -108,9 +108,7 @@ def test_a_duplicated_reference_changes_no_key_and_sharpens_what_is_found(load: 
     doubled = {name: torch.cat([tokens, tokens]) for name, tokens in memory.buffers.items()}
     with torch.no_grad():
         once, twice = (list(lookup.found(features, known)) for known in (memory.buffers, doubled))
-        values = [
-            lookup.value(memory.buffers[entry.name][None])[0] for entry in features.token_sets
-        ]
+        values = [lookup.value(memory.buffers[entry.name][None])[0] for entry in features.token_sets]
     for before, after in zip(once, twice, strict=True):
         assert torch.allclose(after.keys, torch.cat([before.keys, before.keys]), atol=1e-5)
     for before, after, held in zip(once[::2], twice[::2], values, strict=True):
