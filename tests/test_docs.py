@@ -243,6 +243,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (draw_set(folder / "drawn" / name, normal=2, anomalous=0, seed=3) / "good").rename(folder / name)
     for name, state, seed in (("good", "good", 1), ("parts", "bad", 2)):
         (draw_set(folder / "drawn" / name, seed=seed) / state).rename(folder / name)
+    flawed = draw_set(folder / "drawn" / "flawed", normal=1, anomalous=2, seed=4)
+    for old, name in (("bad", "bad"), ("masks/bad", "masks")):
+        (flawed / old).rename(folder / name)
     for name, good, bad in (("good", 20, 0), ("new", 5, 5)):
         drawn = draw_set(folder / "drawn" / "line" / name, good, bad, seed=good)
         (folder / "line" / name).mkdir(parents=True)
