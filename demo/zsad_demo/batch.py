@@ -26,6 +26,7 @@ from zsad_demo.inspection import resized_map
 from zsad_demo.pixels import ROOM
 from zsad_demo.report import report_page
 from zsad_demo.uploads import Upload, without_path
+from zsad_demo.vocabulary import UnknownWord
 
 LIMITS = Limits()
 BATCH_SIZE = 4
@@ -79,7 +80,7 @@ class Batch:
     seen: int = 0
     judged: list[Judged] = field(default_factory=list)
     failed: list[tuple[str, str]] = field(default_factory=list)
-    unknown: tuple[str, ...] = ()
+    unknown: tuple[UnknownWord, ...] = ()
 
     def ranked(self) -> list[Judged]:
         """Return the answers, the most anomalous first."""

@@ -12,6 +12,7 @@ from zsad_demo.drawing import VIEW_SIDE, Picture, difference, difference_picture
 from zsad_demo.engine import Engine
 from zsad_demo.inspection import answer_facts, resized_map
 from zsad_demo.uploads import Upload
+from zsad_demo.vocabulary import UnknownWord, vocabulary_facts
 from zsad_demo.words import shortened
 
 MOST = 4
@@ -36,7 +37,7 @@ class Comparison:
     passes: int
     separate_passes: int
     seconds: float
-    unknown: tuple[str, ...]
+    unknown: tuple[UnknownWord, ...]
 
     def facts(self) -> dict[str, Any]:
         """Return the answers as plain data."""
@@ -44,7 +45,7 @@ class Comparison:
             "backbone_passes": self.passes,
             "separate_passes": self.separate_passes,
             "seconds_to_encode": round(self.seconds, 4),
-            "unknown_words": list(self.unknown),
+            **vocabulary_facts(self.unknown),
             "methods": {label: answer_facts(answer) for label, answer in self.answers.items()},
         }
 
@@ -80,9 +81,8 @@ def compare(
         del image
     answers = dict(zip(distinct, found.answers, strict=True))
     unknown = {word for question in questions for word in engine.unknown_words(question, noun)}
-    return Comparison(
-        view, answers, found.passes, found.separate_passes, found.seconds, tuple(sorted(unknown))
-    )
+    listed = tuple(sorted(unknown, key=lambda entry: entry.word))
+    return Comparison(view, answers, found.passes, found.separate_passes, found.seconds, listed)
 
 
 def compared(shown: Comparison, first: str, second: str) -> Picture:

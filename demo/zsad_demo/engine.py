@@ -27,7 +27,7 @@ from zsad.values import Features, Prediction, Sample
 from zsad_demo.answers import Answer, Answers, Counts, Question
 from zsad_demo.catalogue import Model, WeightFiles, models_on
 from zsad_demo.drawing import Picture
-from zsad_demo.vocabulary import unknown_words
+from zsad_demo.vocabulary import UnknownWord, unknown_words
 from zsad_demo.words import shortened
 
 KEPT_DETECTORS = 16
@@ -189,7 +189,7 @@ class Engine:
             ready = self._ready(question)
             return ready.info, ready.detector.recipe.recipe.display
 
-    def unknown_words(self, question: Question, noun: str) -> tuple[str, ...]:
+    def unknown_words(self, question: Question, noun: str) -> tuple[UnknownWord, ...]:
         """Return what a visitor typed that the backbone has no vector for, in the order of the alphabet."""
         with self._lock:
             tower = self._backbone(question.model.backbone).backbone.text_tower()

@@ -20,6 +20,7 @@ from zsad_demo.answers import Answer, Question
 from zsad_demo.drawing import VIEW_SIDE, Picture, fitted, mask_picture, overlay_picture, with_contours
 from zsad_demo.engine import Engine
 from zsad_demo.uploads import Upload
+from zsad_demo.vocabulary import UnknownWord, vocabulary_facts
 
 SHOWN_REGIONS = 20
 """Regions that the table shows."""
@@ -55,7 +56,7 @@ class Inspection:
     passes: int
     seconds: float
     loads: int
-    unknown: tuple[str, ...]
+    unknown: tuple[UnknownWord, ...]
 
     @property
     def display(self) -> Display:
@@ -75,7 +76,7 @@ class Inspection:
             "image_width": self.width,
             "backbone_passes": self.passes,
             "models_loaded": self.loads,
-            "unknown_words": list(self.unknown),
+            **vocabulary_facts(self.unknown),
             "seconds_to_encode": round(self.seconds, 4),
         }
 

@@ -9,6 +9,7 @@ from zsad.detect.provenance import DetectorInfo, decision
 from zsad.recipe.recipes import Display
 from zsad_demo.answers import Answer
 from zsad_demo.drawing import css_difference_gradient, css_gradient
+from zsad_demo.vocabulary import UnknownWord
 
 CSS = """
 .zsad-score { font-size: 2.2rem; font-weight: 600; line-height: 1.1; }
@@ -48,12 +49,13 @@ def head(logout: bool = False) -> str:
     )
 
 
-def unknown(words: Sequence[str]) -> str:
-    """Return which words the backbone does not know, or nothing where it knows all."""
-    if not words:
-        return ""
-    listed = ", ".join(f"'{word}'" for word in words)
-    return note(f"The backbone does not know {listed}: such words all read as one. Use other words.")
+def unknown(words: Sequence[UnknownWord]) -> str:
+    """Return which words the backbone does not know and reads as others or not at all, or nothing."""
+    read = [f"The backbone does not know '{word}'; it reads '{known}'." for word, known in words if known]
+    ignored = ", ".join(f"'{word}'" for word, known in words if not known)
+    if ignored:
+        read.append(f"The backbone does not know {ignored}: such words say nothing to it. Use other words.")
+    return note(" ".join(read)) if read else ""
 
 
 def colour_bar(display: Display, name: str = "anomaly map") -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from torch import Tensor
 from zsad.backbones.card import BackboneCard, TrainedOn
 from zsad.backbones.chance import seeded
 from zsad.backbones.clip import ClipBackbone, state_digest
+from zsad_plugins.mini.added_rows import AddedRows, read_added_rows
 from zsad_plugins.mini.model import MiniModel, MiniShape
 from zsad_plugins.mini.stem import MEAN, STD
 from zsad_plugins.mini.tokenizer import RowTokenizer
@@ -78,7 +80,7 @@ def write_mini(path: Path, model: MiniModel, ids: Tensor, notes: dict[str, str] 
 def load(device: torch.device, dtype: torch.dtype) -> ClipBackbone:
     """Load the shipped weights; nothing is downloaded."""
     model, ids, stored = read_mini()
-    return backbone_of(model, ids, state_digest(stored), device, dtype)
+    return backbone_of(model, ids, state_digest(stored), device, dtype, added=read_added_rows())
 
 
 def load_random(device: torch.device, dtype: torch.dtype) -> ClipBackbone:
@@ -88,7 +90,8 @@ def load_random(device: torch.device, dtype: torch.dtype) -> ClipBackbone:
         model = MiniModel(trained.shape)
     model.stem = trained.stem
     model = model.requires_grad_(False).eval()
-    return backbone_of(model, ids, state_digest(model.state_dict()), device, dtype, RANDOM_CARD)
+    added = read_added_rows().unlearned()
+    return backbone_of(model, ids, state_digest(model.state_dict()), device, dtype, RANDOM_CARD, added)
 
 
 def backbone_of(
@@ -98,25 +101,31 @@ def backbone_of(
     device: torch.device,
     dtype: torch.dtype,
     card: BackboneCard = CARD,
+    added: AddedRows | None = None,
 ) -> ClipBackbone:
     """Return a backbone over a model, which is moved to ``device`` and ``dtype``.
 
     Args:
         model: The model.
         ids: CLIP's id of every token row.
-        digest: sha256 of the weights.
+        digest: sha256 of the weights, the added rows left out: whatever was learned on the backbone holds
+            with any of them.
         device: Where to.
         dtype: Precision of weights and activations.
         card: What is known of the weights.
+        added: The rows of the second edition's words, or None for a model of the first one's alone.
     """
+    embedding: Tensor = model.text.token_embedding
+    if added is not None:
+        embedding = added.extend(embedding)
     model = model.to(device, dtype)
     shape = model.shape
     return ClipBackbone(
         card=card,
         arch="mini",
         vision=model.vision_weights(),
-        text=model.text_weights(),
-        tokenizer=RowTokenizer(ids, shape.context_length),
+        text=replace(model.text_weights(), token_embedding=embedding.to(device, dtype)),
+        tokenizer=RowTokenizer(ids, shape.context_length, added.words if added else None),
         mean=MEAN,
         std=STD,
         native_profile=shape.tower_profile(str(dtype).removeprefix("torch.")),
