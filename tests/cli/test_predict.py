@@ -162,6 +162,18 @@ def test_own_prompts_change_the_answer(zsad, tiny, photo, tmp_path) -> None:
     assert own["recipe_hash"] != plain["recipe_hash"]
 
 
+def test_words_that_mini_does_not_know_are_said(zsad, photo, tmp_path) -> None:
+    answer = zsad("predict", photo, "--method", "clip-baseline", "--backbone", "mini", "--out", tmp_path,
+                  "--abnormal-prompt", "a gougd {}", "--abnormal-prompt", "{} with zyzzyva")  # fmt: skip
+    assert answer.code == 0, answer.err
+    said = [line for line in answer.err.splitlines() if "does not know" in line]
+    assert said == [
+        "warning: the backbone mini does not know 'gougd'; it reads 'gouged'",
+        "warning: the backbone mini does not know 'zyzzyva': such words say nothing to it; use other words, "
+        "or a CLIP backbone",
+    ]
+
+
 def test_own_prompts_go_to_the_prompt_learner_that_is_chosen(zsad, tiny, photo, tmp_path) -> None:
     words = ("predict", photo, "--method", "anomalyclip", "--backbone", tiny, "--json", "--out", tmp_path,
              "--set", "prompt_learner=standard.templates", "--normal-prompt", "a clean {}")  # fmt: skip
