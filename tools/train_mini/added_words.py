@@ -97,11 +97,11 @@ class WordLearner:
             if said is None or said.defect in HELD_OUT_DEFECTS:
                 continue
             showing = evidence.showing(said.defect, said.family)
-            if showing:
-                self.meanings[place], self.showing[place] = said, showing
-                self.named[place] = torch.tensor(
-                    [kind == said.defect and said.family in (None, family) for kind, family in about]
-                )
+            named = torch.tensor(
+                [said.defect in (None, kind) and said.family in (None, family) for kind, family in about]
+            )
+            if showing and bool(named.any()):
+                self.meanings[place], self.showing[place], self.named[place] = said, showing, named
         self.types = tuple(sorted({kind for kind, _ in about}))
         self.places = torch.tensor(list(self.meanings))
         self.learned = nn.Parameter(self.start[self.places].clone())
