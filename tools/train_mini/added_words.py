@@ -16,7 +16,7 @@ from tools.train_mini.evidence import Evidence
 from tools.train_mini.losses import STATE_SCALE
 from tools.train_mini.pool import Array
 from tools.train_mini.sentences import DEFECT_WORDS, bare
-from tools.train_mini.words import ABNORMAL, NORMAL
+from tools.train_mini.words import NORMAL
 from zsad.backbones.text import TextTower
 from zsad_plugins.drawn.procedural import HELD_OUT_DEFECTS
 from zsad_plugins.mini.added_rows import AddedRows
@@ -28,6 +28,8 @@ OBJECT_CHANCE = 0.5
 """How often a sentence says "object" instead of the image's noun."""
 REGIONS = 8
 """Defects that a word is told from other types' on, in one step."""
+PATCHES = 1024
+"""Patches that are drawn in one step for their normal ones."""
 SENTENCES = 24
 """Sentences of known words per defect type, and per state, whose features the learner draws from."""
 
@@ -45,10 +47,10 @@ class WordPlan:
         seed: Seed of everything random.
     """
 
-    steps: int = 400
+    steps: int = 250
     words: int = 96
     images: int = 2
-    rate: float = 0.003
+    rate: float = 0.002
     anchor: float = 0.1
     seed: int = 0
 
@@ -94,7 +96,8 @@ class WordLearner:
         self.named: dict[int, Tensor] = {}
         for place, entry in enumerate(reader.added.words.added):
             said = meaning(entry)
-            if said is None or said.defect in HELD_OUT_DEFECTS:
+            # Words for good states were learned too, and said it no better than where they began.
+            if said is None or said.state == "normal" or said.defect in HELD_OUT_DEFECTS:
                 continue
             showing = evidence.showing(said.defect, said.family)
             named = torch.tensor(
@@ -107,10 +110,7 @@ class WordLearner:
         self.learned = nn.Parameter(self.start[self.places].clone())
         with torch.no_grad():
             self.names = torch.stack([self._bank(type_sentences(kind)) for kind in self.types])
-            self.states = {
-                "normal": self._bank(NORMAL),
-                "abnormal": self._bank(ABNORMAL),
-            }
+            self.normal = self._bank(NORMAL)
 
     def rows(self) -> Tensor:
         """Return all added rows [added, D] as they are now."""
@@ -153,28 +153,36 @@ class WordLearner:
         kinds = torch.tensor([self.types.index(str(self.meanings[places[at]].defect)) for at in specific])
         regions = self.regions[stream]
         own = torch.multinomial(named.float(), REGIONS, replacement=True, generator=self.generator)
+        candidates = torch.cat([regions, self._normal_patches(stream)])
         return {
-            "regions": retrieval(words[specific], regions, named),
-            "types": naming(words[specific], regions[own], kinds, self._drawn(self.names, len(specific))),
-            "state": self._state(words, places, shown, stream),
-            "anchor": self.plan.anchor * self._moved(),
+            "regions": 0.5 * retrieval(words[specific], candidates, named),
+            "types": 0.5
+            * naming(words[specific], regions[own], kinds, self._drawn(self.names, len(specific))),
+            "state": 4 * self._state(words, shown, stream),
+            "anchor": self.plan.anchor * self._moved(places),
         }
 
-    def _state(self, words: Tensor, places: Sequence[int], shown: Sequence[Array], stream: int) -> Tensor:
-        """Return the focal loss of patches between a word's sentence and one of the opposite state."""
-        normal, abnormal = (self._drawn(self.states[state], len(words)) for state in ("normal", "abnormal"))
-        direct = torch.tensor([self.meanings[place].state == "abnormal" for place in places])[:, None]
-        direction = torch.where(direct, words - normal, abnormal - words)
+    def _normal_patches(self, stream: int) -> Tensor:
+        """Return tokens [k, C] of patches without a defect, as many as were drawn of ``PATCHES``."""
+        count, patches = len(self.evidence.kinds), self.evidence.tokens.shape[2]
+        images, at = (torch.from_numpy(self.rng.integers(0, most, PATCHES)) for most in (count, patches))
+        normal = self.evidence.cover[images, :, at].amax(dim=1) == 0
+        return self.evidence.tokens[images[normal], stream, at[normal]].float()
+
+    def _state(self, words: Tensor, shown: Sequence[Array], stream: int) -> Tensor:
+        """Return the focal loss of patches between a word's sentence and one of the normal state."""
+        direction = words - self._drawn(self.normal, len(words))
         chosen = torch.from_numpy(np.stack(shown))
         tokens = self.evidence.tokens[chosen, stream].float()  # [W, I, N, C]
         logits = STATE_SCALE * torch.einsum("winc,wc->win", tokens, direction)
         cover = self.evidence.cover[chosen].amax(dim=2)
         return losses.focal(logits.flatten(0, 1), cover.flatten(0, 1))
 
-    def _moved(self) -> Tensor:
+    def _moved(self, places: Sequence[int]) -> Tensor:
         """Return the mean squared distance of rows from where they began, in lengths of these."""
-        start = self.start[self.places]
-        return ((self.learned - start).square().sum(dim=1) / start.square().sum(dim=1)).mean()
+        chosen = list(places)
+        start = self.start[chosen]
+        return ((self.rows()[chosen] - start).square().sum(dim=1) / start.square().sum(dim=1)).mean()
 
     def _sentence(self, place: int, noun: str) -> str:
         form = str(self.rng.choice(self.reader.added.words.added[place].forms))
@@ -198,14 +206,14 @@ class WordLearner:
 
 
 def retrieval(words: Tensor, regions: Tensor, named: Tensor) -> Tensor:
-    """Return the cross entropy of finding the defects that words name among all.
+    """Return the cross entropy of finding the defects that words name among all, and among what is normal.
 
     Args:
         words: [W, C], normalised.
-        regions: [R, C], normalised.
+        regions: [R + K, C], normalised, R of them defects.
         named: [W, R] bool, the defects that each word names, one at least.
     """
-    share = torch.log_softmax(STATE_SCALE * words @ regions.T, dim=1)
+    share = torch.log_softmax(STATE_SCALE * words @ regions.T, dim=1)[:, : named.shape[1]]
     return -((share * named).sum(dim=1) / named.sum(dim=1)).mean()
 
 

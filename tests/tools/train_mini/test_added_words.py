@@ -88,16 +88,18 @@ def test_retrieval_and_naming_equal_loops() -> None:
     kinds = torch.tensor([2, 0, 3])
     own = torch.tensor([[0, 2], [1, 1], [3, 0]])
     found = naming(words, regions[own], kinds, names)
+    normal = F.normalize(torch.randn(2, 6, generator=draw), dim=-1)
+    candidates = torch.cat([regions, normal])
     total_retrieval = total_naming = 0.0
     for w in range(3):
-        shares = log_shares(STATE_SCALE * (regions @ words[w]).double().numpy())
+        shares = log_shares(STATE_SCALE * (candidates @ words[w]).double().numpy())
         places = np.flatnonzero(named[w].numpy())
         total_retrieval -= shares[places].mean() / 3
         bank = names[w].clone()
         bank[kinds[w]] = words[w]
         for r in own[w]:
             total_naming -= log_shares(STATE_SCALE * (bank @ regions[r]).double().numpy())[kinds[w]] / 6
-    assert float(retrieval(words, regions, named)) == pytest.approx(total_retrieval, rel=1e-4)
+    assert float(retrieval(words, candidates, named)) == pytest.approx(total_retrieval, rel=1e-4)
     assert float(found) == pytest.approx(total_naming, rel=1e-4)
 
 
@@ -112,7 +114,7 @@ def test_only_rows_of_words_that_images_show_move(model, reader, evidence) -> No
     assert moved and moved <= set(finished.places.tolist())
     for place in finished.places.tolist():
         said = meaning(reader.added.words.added[place])
-        assert said is not None and said.defect not in HELD_OUT_DEFECTS
+        assert said is not None and said.state == "abnormal" and said.defect not in HELD_OUT_DEFECTS
         assert evidence.showing(said.defect, said.family)
     # Rounded to 127 steps of the largest value of a row.
     error = (rows[learner.places] - learner.learned.detach()).abs().amax(dim=1)
