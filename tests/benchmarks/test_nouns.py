@@ -18,7 +18,7 @@ from zsad.plugin.host import get_host
 
 @pytest.fixture
 def specs(tmp_path: Path) -> list[str]:
-    return [f"folder={draw_set(tmp_path / name, normal=1, anomalous=2)}" for name in ("bottle", "cable")]
+    return [f"folder={draw_set(tmp_path / name)}" for name in ("bottle", "cable")]
 
 
 def cells(text: str, method: str) -> list[str]:
