@@ -18,6 +18,8 @@ HEAVY = ("torch", "transformers", "gradio", "open_clip", "peft")
 def test_methods_list_and_info(zsad) -> None:
     rows = {row["name"]: row for row in json.loads(zsad("methods", "--json").out)}
     assert rows["anomalyclip"]["learned"] == ["anomalyclip.prompts"]
+    found = {name: rows[name]["references"] for name in ("winclip", "winclip@few-shot", "nagl")}
+    assert found == {"winclip": None, "winclip@few-shot": "normal", "nagl": "normal and abnormal"}
     assert rows["winclip"]["learned"] == [] and rows["winclip"]["fidelity"] == "paper"
     assert rows["winclip@caoyunkang"]["fidelity"] == "third-party-code"
     info = json.loads(zsad("methods", "info", "winclip@anomalib", "--json").out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -12,7 +13,7 @@ from zsad.errors import ZsadError
 from zsad.plugin.host import Host, get_host
 from zsad.plugin.specs import RecipeSpec
 from zsad.recipe.recipes import Recipe, for_backbone, load_recipe, recipe_dict, validate_recipe
-from zsad.recipe.resolved import resolved_part
+from zsad.recipe.resolved import ResolvedPart, resolved_part
 
 app = list_group()
 
@@ -33,9 +34,18 @@ def _row(host: Host, name: str) -> dict[str, Any]:
         "fidelity": recipe.fidelity,
         "learned": [part.spec.name for part in parts if part.spec.learnable],
         "transductive": any(part.transductive for part in parts),
+        "references": _references(parts),
         "paper": f"{recipe.paper.authors}, {recipe.paper.venue}" if recipe.paper else None,
         "summary": recipe.summary,
     }
+
+
+def _references(parts: Sequence[ResolvedPart]) -> str | None:
+    """Return which reference images a method needs: ``normal``, ``normal and abnormal``, or None."""
+    store = next((part for part in parts if part.kind == "reference_store"), None)
+    if store is None:
+        return None
+    return "normal and abnormal" if store.abnormal_references else "normal"
 
 
 @app.command("list")
@@ -47,9 +57,16 @@ def list_methods(as_json: JsonOption = False) -> None:
         print_json(rows)
         return
     print_table(
-        [{**row, "learned": "yes" if row.get("learned") else "no"} for row in rows],
-        ("name", "learned", "fidelity", "paper", "summary"),
-        optional=("fidelity", "paper"),
+        [
+            {
+                **row,
+                "learned": "yes" if row.get("learned") else "no",
+                "references": row.get("references") or "",
+            }
+            for row in rows
+        ],
+        ("name", "learned", "references", "fidelity", "paper", "summary"),
+        optional=("references", "fidelity", "paper"),
     )
 
 
