@@ -103,7 +103,7 @@ def test_same_stem_does_not_overwrite(zsad, tiny, photo, tmp_path) -> None:
         ("--method clip-baseline --backbone TINY --set scorer=no.part", ["'no.part'"]),
         (
             "--method anomalyclip --backbone TINY --untrained --normal-prompt x",
-            ["learned; aa-clip, adaclip, aprilgan, clip-baseline, winclip take them"],
+            ["learned; aa-clip, adaclip, aprilgan, clip-baseline, pa-clip, winclip take them"],
         ),
         (
             "--method clip-baseline --normal-prompt x --set prompt_learner.normal_prompts=[y]",
