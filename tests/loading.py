@@ -12,6 +12,7 @@ from zsad.detect.loading import load
 from zsad.detect.request import DetectorRequest
 from zsad.plugin.host import Host
 from zsad.recipe.settings import Settings
+from zsad_plugins.drawn.procedural import generate
 
 
 def load_detector(
@@ -41,3 +42,15 @@ def load_detector(
         **wanted,
     )
     return load(request, host, None if isinstance(backbone, str) else backbone)
+
+
+def with_references(detector: Detector) -> Detector:
+    """Give a few-shot method what it needs: two images, and two abnormal ones with masks if it takes them."""
+    store = detector.recipe.reference_store
+    if store is not None:
+        drawn = [generate(1, index, size=160, families=["gear"]) for index in range(40)]
+        normal = [one.image for one in drawn if not one.mask.any()]
+        abnormal = [one for one in drawn if one.mask.any()][: 2 * store.abnormal_references]
+        images, masks = [one.image for one in abnormal], [one.mask for one in abnormal]
+        detector.remember(normal[:2], abnormal=images, masks=masks)
+    return detector

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 import torch
 
-from tests.loading import load_detector
+from tests.loading import load_detector, with_references
 from zsad.backbones.clip import ClipBackbone
 from zsad.backbones.loading import load_backbone
 from zsad.detect.detector import Detector, backbone_facts
@@ -34,18 +34,6 @@ LARGE, LARGE_SIZE = "ViT-L-14-336@random:0", 518
 @pytest.fixture(scope="module")
 def mini() -> ClipBackbone:
     return load_backbone("mini", "cpu", "float32")
-
-
-def with_references(detector: Detector) -> Detector:
-    """Give a few-shot method what it needs: two images, and two abnormal ones with masks if it takes them."""
-    store = detector.recipe.reference_store
-    if store is not None:
-        drawn = [generate(1, index, size=160, families=["gear"]) for index in range(40)]
-        normal = [one.image for one in drawn if not one.mask.any()]
-        abnormal = [one for one in drawn if one.mask.any()][: 2 * store.abnormal_references]
-        images, masks = [one.image for one in abnormal], [one.mask for one in abnormal]
-        detector.remember(normal[:2], abnormal=images, masks=masks)
-    return detector
 
 
 @pytest.fixture(scope="module", params=METHODS)

@@ -63,7 +63,17 @@ def test_failing_tabs_are_a_message_and_the_rest_works(
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     app = build_app(engine, host=host)
     labels = [block.label for block in app.blocks.values() if isinstance(block, gr.Tab)]
-    assert labels == ["Inspect", "Compare", "Batch", "Good", "Raises", "Missing", "Exits", "Blocks"]
+    assert labels == [
+        "Inspect",
+        "Compare",
+        "Batch",
+        "References",
+        "Good",
+        "Raises",
+        "Missing",
+        "Exits",
+        "Blocks",
+    ]
     messages = [text for text in texts(app) if "could not be built" in text]
     assert len(messages) == 4
     for message, name, reason in zip(
@@ -84,6 +94,6 @@ def test_failing_tabs_are_a_message_and_the_rest_works(
         service.close()
 
 
-def test_without_runs_and_references_their_tabs_are_not_there(engine: Engine) -> None:
+def test_without_runs_their_tab_is_not_there(engine: Engine) -> None:
     labels = [block.label for block in build_app(engine).blocks.values() if isinstance(block, gr.Tab)]
-    assert labels == ["Inspect", "Compare", "Batch"]
+    assert labels == ["Inspect", "Compare", "Batch", "References"]

@@ -12,7 +12,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.devices.test_recipes import METHODS, SIZE, source_in
-from tests.loading import load_detector
+from tests.loading import load_detector, with_references
 from tests.training.stages import trainer_of
 from zsad.backbones.clip import ClipBackbone
 from zsad.training.cache.build import frozen_image_side
@@ -67,7 +67,7 @@ def test_what_is_not_guarded_is_counted(products: Products) -> None:
 def test_passes_and_scores(
     products: Products, mini: ClipBackbone, samples: list[Sample], method: str
 ) -> None:
-    detector = load_detector(method, backbone=mini, image_size=SIZE, untrained=True)
+    detector = with_references(load_detector(method, backbone=mini, image_size=SIZE, untrained=True))
     detector.predict(samples)
     detector.stages(detector.encode(samples))
     assert products.exact["convolution"] and sum(products.exact.values()) > 100

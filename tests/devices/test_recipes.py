@@ -11,7 +11,7 @@ import torch
 
 from tests.devices.conftest import SECOND
 from tests.devices.pretended import MixedDevices, device_of
-from tests.loading import load_detector
+from tests.loading import load_detector, with_references
 from tests.training.drawing import draw_set
 from tests.training.stages import trainer_of
 from zsad.backbones.clip import ClipBackbone
@@ -88,8 +88,10 @@ def load(elsewhere: ClipBackbone) -> Callable[..., Detector]:
 def test_encode_and_score_stay_there(
     gpus: None, load: Callable[..., Detector], mini: ClipBackbone, samples: list[Sample], method: str
 ) -> None:
-    here = load_detector(method, backbone=mini, image_size=SIZE, untrained=True).predict(samples)
-    detector = load(method)
+    here = with_references(load_detector(method, backbone=mini, image_size=SIZE, untrained=True)).predict(
+        samples
+    )
+    detector = with_references(load(method))
     features = detector.encode(samples)
     prediction = detector.score(features)
     found = [features.image_feature, *(entry.tokens for entry in features.token_sets)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from fnmatch import fnmatch
 from functools import cache
 from typing import Annotated, Any, Literal
@@ -197,7 +198,7 @@ def recipe_dict(host: Host, name: str) -> dict[str, Any]:
         ZsadError: The plugin's recipe file is missing or not YAML.
     """
     resource = host.recipes.get(name).spec.resource
-    return _read(resource)
+    return deepcopy(_read(resource))  # one that is read once is not for its readers to change
 
 
 def starters(host: Host) -> list[str]:

@@ -74,7 +74,8 @@ def tokenizer(mini) -> RowTokenizer:
 def unknown(tokenizer: RowTokenizer, texts) -> list[str]:
     """Return the words of texts that are not known; names in braces are places, not words."""
     plain = [re.sub(r"\{\w*\}", " ", str(text)) for text in texts]
-    return sorted({word for text in plain for word in tokenizer.words(text) if not tokenizer.knows(word)})
+    words = {word for text in plain for word in tokenizer.words(text) if any(map(str.isalnum, word))}
+    return sorted(word for word in words if not tokenizer.knows(word))
 
 
 def prompt_files(folder=None):
