@@ -112,14 +112,14 @@ def measured(
         if not missing[detector]:
             yield detector, found[detector]
     for group in group_by_pass([detector for detector in detectors if missing[detector]]):
-        batches, encoded = _encoded(group, tested)
+        batches, features = encoded(group, tested)
         for detector in group:
             for draw in missing[detector]:
                 memories = None
                 if detector.store is not None:
                     references = read_references(files[draw], tested[0].noun)
                     memories = {EVERY_CLASS: remember([detector], references, BATCH)[0]}
-                found[detector][draw] = _figures(detector, memories, encoded[detector], batches)
+                found[detector][draw] = _figures(detector, memories, features[detector], batches)
                 entries = [[*done, values] for done, values in found[detector].items()]
                 value = {"key": _key(detector, manifest), "figures": entries}
                 write_json(_place(folder, label, detector), value)
@@ -148,7 +148,7 @@ def _key(detector: Detector, manifest: str) -> list[str]:
     return [known.recipe_hash, known.backbone.sha256, known.weights.sha256, manifest]
 
 
-def _encoded(
+def encoded(
     group: Sequence[Detector], tested: Sequence[DatasetImage]
 ) -> tuple[list[list[Loaded]], dict[Detector, list[Features]]]:
     """Return the tested images in batches, and every method's features of them."""
@@ -180,11 +180,16 @@ def _figures(
     names = [str(entry.image.image) for entry in entries]
     images, pixels = ImageState(), PixelState()
     images.update(scores, np.array([entry.image.anomalous for entry in entries]), names)
-    pixels.update(maps, np.stack([_mask(entry, maps.shape[1]) for entry in entries]), names)
+    pixels.update(maps, np.stack([mask_of(entry, maps.shape[1]) for entry in entries]), names)
     return [image_auroc().compute(images), pixel_auroc().compute(pixels), pixel_ap().compute(pixels)]
 
 
-def _mask(entry: Loaded, side: int) -> npt.NDArray[np.bool_]:
+def mask_of(entry: Loaded, side: int) -> npt.NDArray[np.bool_]:
+    """Return the mask of an image at the size of its map, [S, S].
+
+    Raises:
+        InputError: It has none.
+    """
     if entry.mask is None:
         raise InputError(f"{entry.image.image} has no mask, and pixels are compared")
     return resize_mask(entry.mask, side, side)
