@@ -26,4 +26,6 @@ def test_the_kit_agrees_among_pretended_gpus() -> None:
         text=True,
     )
     assert ran.returncode == 0, ran.stdout[-4000:]
-    assert ran.stdout.count("parity: ") == len(list((root / "golden").glob("*.npz")))
+    # A file of turned references holds no answers: other goldens are compared with its help.
+    answers = [file for file in (root / "golden").glob("*.npz") if "_rotated_" not in file.stem]
+    assert ran.stdout.count("parity: ") == len(answers)

@@ -53,7 +53,7 @@ def load(kit: Kit, golden: Golden, folder: Path) -> Detector:
 
 
 def sorted_rows(ids: Tensor) -> np.ndarray:
-    rows = ids.int().numpy()
+    rows = ids.int().cpu().numpy()
     return rows[np.lexsort(rows.T[::-1])]
 
 
