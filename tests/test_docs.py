@@ -13,6 +13,7 @@ import time
 import tomllib
 from collections.abc import Callable, Iterator
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -268,11 +269,14 @@ def asked(call: Call, place: Path) -> list[str]:
     return words
 
 
+NEW = count()
+
+
 def run_all(found: list[Call], place: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     monkeypatch.chdir(place)
-    for number, call in enumerate(found):
+    for call in found:
         capsys.readouterr()
-        own = {"OUT": f"OUT-{number}"}  # readers name a new folder each time
+        own = {"OUT": f"OUT-{next(NEW)}"}  # readers name a new folder each time
         try:
             main([own.get(word, word) for word in asked(call, place)])
         except SystemExit as leave:
