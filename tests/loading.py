@@ -44,13 +44,13 @@ def load_detector(
     return load(request, host, None if isinstance(backbone, str) else backbone)
 
 
-def with_references(detector: Detector) -> Detector:
-    """Give a few-shot method what it needs: two images, and two abnormal ones with masks if it takes them."""
+def with_references(detector: Detector, count: int = 2) -> Detector:
+    """Give a few-shot method so many images, and as many abnormal ones with masks if it takes them."""
     store = detector.recipe.reference_store
     if store is not None:
         drawn = [generate(1, index, size=160, families=["gear"]) for index in range(40)]
         normal = [one.image for one in drawn if not one.mask.any()]
-        abnormal = [one for one in drawn if one.mask.any()][: 2 * store.abnormal_references]
+        abnormal = [one for one in drawn if one.mask.any()][: count * store.abnormal_references]
         images, masks = [one.image for one in abnormal], [one.mask for one in abnormal]
-        detector.remember(normal[:2], abnormal=images, masks=masks)
+        detector.remember(normal[:count], abnormal=images, masks=masks)
     return detector

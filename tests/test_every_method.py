@@ -135,7 +135,7 @@ class SharedPasses:
     """Detectors on one backbone; methods that can share a pass over the same images do so, once."""
 
     def __init__(self, backbone: ClipBackbone) -> None:
-        self.detectors = {method: with_references(load_large(method, backbone)) for method in METHODS}
+        self.detectors = {method: with_references(load_large(method, backbone), 1) for method in METHODS}
         self.features: dict[str, Features] = {}
 
     def __getitem__(self, method: str) -> tuple[Detector, Features]:
