@@ -141,13 +141,7 @@ def remember(
         overrides=Settings.parse(overrides),
         seed=seed,
         untrained=untrained,
-        references=ReferenceRequest(
-            Path(reference),
-            None if abnormal is None else Path(abnormal),
-            None if masks is None else Path(masks),
-            shots,
-            seed,
-        ),
+        references=ReferenceRequest.of(reference, abnormal, masks, shots, seed),
         out=Path(out),
         batch_size=batch_size,
     )

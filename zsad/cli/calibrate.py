@@ -32,7 +32,7 @@ from zsad.cli.references import (
     ReferenceOption,
     ShotsOption,
 )
-from zsad.errors import InputError
+from zsad.cli.tiling import OverlapOption, TileOption, tiling_of
 from zsad.recipe.settings import Settings
 
 if TYPE_CHECKING:
@@ -93,18 +93,8 @@ def calibrate(
     normal_prompt: NormalPromptOption = None,
     abnormal_prompt: AbnormalPromptOption = None,
     image_size: ImageSizeOption = None,
-    tile: Annotated[
-        int | None,
-        typer.Option("--tile", help="Cut images into square tiles of this side in pixels.", metavar="N"),
-    ] = None,
-    overlap: Annotated[
-        float | None,
-        typer.Option(
-            "--overlap",
-            help="Share of a tile's side that neighbours have in common; by default 0.25.",
-            show_default=False,
-        ),
-    ] = None,
+    tile: TileOption = None,
+    overlap: OverlapOption = None,
     reference: ReferenceOption = None,
     reference_abnormal: AbnormalReferenceOption = None,
     reference_masks: ReferenceMasksOption = None,
@@ -121,14 +111,9 @@ def calibrate(
     """Compute thresholds from images of good parts alone, for verdicts of zsad predict."""
     from zsad.detect.calibration_request import CalibrationRequest
     from zsad.detect.references import reference_request
-    from zsad.detect.tiles import Tiling
     from zsad.plugin.host import get_host
     from zsad.recipe.prompts import with_sentences
 
-    if shots is not None and reference is None:
-        raise InputError("--shots needs --reference DIR beside it")
-    if overlap is not None and tile is None:
-        raise InputError("--overlap says how tiles overlap; give --tile N too")
     host = get_host()
     settings = Settings.parse(overrides or ())
     settings.refuse_training()
@@ -141,7 +126,7 @@ def calibrate(
         pixel_threshold=pixel_threshold,
         class_name="object" if class_name is None else class_name,
         batch_size=batch_size,
-        tiling=None if tile is None else Tiling(tile, 0.25 if overlap is None else overlap),
+        tiling=tiling_of(tile, overlap),
         backbone=backbone,
         weights=weights_source(weights, method),
         adapter=adapter,

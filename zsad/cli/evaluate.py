@@ -160,7 +160,9 @@ def evaluate(
         overrides=Settings.parse(overrides or ()),
         untrained=untrained,
         workers=workers,
-        references=reference_request(reference, reference_abnormal, reference_masks, shots, seed),
+        references=reference_request(
+            reference, reference_abnormal, reference_masks, None if reference is None else shots, seed
+        ),
         shots=shots if reference is None else None,
         memory=memory,
     )

@@ -33,6 +33,7 @@ from zsad.cli.references import (
     ShotsOption,
     say_references,
 )
+from zsad.cli.tiling import OverlapOption, TileOption, tiling_of
 from zsad.cli.verdicts import answer_columns, thresholds
 from zsad.errors import InputError
 from zsad.recipe.settings import Settings
@@ -99,23 +100,8 @@ def predict(
     ] = Path("zsad-predictions"),
     resume: Annotated[bool, typer.Option("--resume", help="Keep finished images of the folder.")] = False,
     image_size: ImageSizeOption = None,
-    tile: Annotated[
-        int | None,
-        typer.Option(
-            "--tile",
-            help="Cut images into square tiles of this side in pixels, for defects that are small beside "
-            "the image.",
-            metavar="N",
-        ),
-    ] = None,
-    overlap: Annotated[
-        float | None,
-        typer.Option(
-            "--overlap",
-            help="Share of a tile's side that neighbours have in common; by default 0.25.",
-            show_default=False,
-        ),
-    ] = None,
+    tile: TileOption = None,
+    overlap: OverlapOption = None,
     reference: ReferenceOption = None,
     reference_abnormal: AbnormalReferenceOption = None,
     reference_masks: ReferenceMasksOption = None,
@@ -136,7 +122,6 @@ def predict(
     from zsad.data.walk import find_images
     from zsad.detect.references import check_takes_references, reference_request
     from zsad.detect.request import DetectorRequest
-    from zsad.detect.tiles import Tiling
     from zsad.detect.wanted_files import WantedFiles
     from zsad.plugin.host import get_host
     from zsad.recipe.prompts import with_sentences
@@ -149,9 +134,7 @@ def predict(
                 "--threshold CALIBRATION.json or --pixel-threshold VALUE"
             )
     wanted = WantedFiles(overlays=save_overlays, maps=save_maps, pixel=pixel, masks=save_masks)
-    if overlap is not None and tile is None:
-        raise InputError("--overlap says how tiles overlap; give --tile N too")
-    tiling = None if tile is None else Tiling(tile, 0.25 if overlap is None else overlap)
+    tiling = tiling_of(tile, overlap)
     host = get_host()
     settings = Settings.parse(overrides or ())
     settings.refuse_training()
@@ -180,8 +163,6 @@ def predict(
     )
     request.check(host)
     references = reference_request(reference, reference_abnormal, reference_masks, shots, seed)
-    if shots is not None and references is None:
-        raise InputError("--shots needs --reference DIR beside it")
     check_takes_references(host, request, references)
     if memory is not None and tiling is not None:
         raise InputError("--memory holds whole images, and --tile cuts them; give --reference DIR instead")

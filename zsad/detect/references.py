@@ -56,6 +56,24 @@ class ReferenceRequest:
             given, other = ("--reference-abnormal", "--reference-masks")[:: 1 if self.abnormal else -1]
             raise InputError(f"{given} needs {other} beside it: an abnormal reference counts by its mask")
 
+    @classmethod
+    def of(
+        cls,
+        normal: str | Path,
+        abnormal: str | Path | None,
+        masks: str | Path | None,
+        shots: int | None,
+        seed: int,
+    ) -> ReferenceRequest:
+        """Return the request for folders that may be named by text."""
+        return cls(
+            Path(normal),
+            None if abnormal is None else Path(abnormal),
+            None if masks is None else Path(masks),
+            shots,
+            seed,
+        )
+
 
 def reference_request(
     normal: str | Path | None,
@@ -67,20 +85,15 @@ def reference_request(
     """Return what is said of folders of references, or None where none is named.
 
     Raises:
-        InputError: Folders that need ``--reference`` are given without it, or do not go together.
+        InputError: What needs ``--reference`` is given without it, or does not go together.
     """
     if normal is None:
-        for option, folder in {"--reference-abnormal": abnormal, "--reference-masks": masks}.items():
-            if folder is not None:
+        beside = {"--reference-abnormal": abnormal, "--reference-masks": masks, "--shots": shots}
+        for option, given in beside.items():
+            if given is not None:
                 raise InputError(f"{option} needs --reference DIR beside it")
         return None
-    return ReferenceRequest(
-        Path(normal),
-        None if abnormal is None else Path(abnormal),
-        None if masks is None else Path(masks),
-        shots,
-        seed,
-    )
+    return ReferenceRequest.of(normal, abnormal, masks, shots, seed)
 
 
 @dataclass(frozen=True)
