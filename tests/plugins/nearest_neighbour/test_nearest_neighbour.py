@@ -5,13 +5,12 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.distance import cdist
-from sklearn.metrics import roc_auc_score
 
 from tests.loading import load_detector
+from tests.planted import check_good_parts_tell
 from zsad.backbones.clip import ClipBackbone
 from zsad.backbones.loading import load_backbone
 from zsad.errors import InputError
-from zsad_plugins.drawn.procedural import generate
 
 SIZE = 64
 
@@ -65,15 +64,7 @@ def test_a_coreset_keeps_its_share_and_no_distance_shrinks(tiny_backbone: ClipBa
 
 def test_good_parts_tell_drawn_defects_from_other_good_parts() -> None:
     detector = load_detector("nearest-neighbour", backbone=load_backbone("mini", "cpu", "float32"))
-    drawn = [generate(7, index, size=160, families=["leather"]) for index in range(40)]
-    good = [one.image for one in drawn if not one.mask.any()]
-    bad = [one for one in drawn if one.mask.any()]
-    detector.remember(good[:4])
-    found = detector.predict([*good[4:], *(one.image for one in bad)])
-    labels = [0] * len(good[4:]) + [1] * len(bad)
-    assert roc_auc_score(labels, found.score.numpy()) > 0.7
-    shuffled = np.random.default_rng(0).permutation(labels)
-    assert abs(roc_auc_score(shuffled, found.score.numpy()) - 0.5) < 0.25
+    check_good_parts_tell(detector)
 
 
 def test_it_runs_on_a_tower_that_timm_computes() -> None:

@@ -5,10 +5,10 @@ import pytest
 import torch
 from scipy.ndimage import correlate1d
 from sklearn.decomposition import PCA
-from sklearn.metrics import roc_auc_score
 
 import tests.backbones.tiny_timm  # noqa: F401 -- registers the models
 from tests.loading import load_detector
+from tests.planted import check_good_parts_tell
 from zsad.backbones.loading import load_backbone
 from zsad.detect.detector import Detector
 from zsad.errors import InputError
@@ -16,7 +16,6 @@ from zsad.plugin.host import get_host
 from zsad.recipe.profiles import TowerProfile
 from zsad.recipe.resolution import resolve
 from zsad.recipe.resolved import BackboneFacts
-from zsad_plugins.drawn.procedural import generate
 
 DINOV2 = "timm:zsad_dinov2_reg_12@random:0"
 SIZE = 84
@@ -121,12 +120,4 @@ def test_good_parts_tell_drawn_defects_from_other_good_parts() -> None:
         backbone=load_backbone("mini", "cpu", "float32"),
         overrides=["reference_store.views=3"],
     )
-    drawn = [generate(7, index, size=160, families=["leather"]) for index in range(40)]
-    good = [one.image for one in drawn if not one.mask.any()]
-    bad = [one for one in drawn if one.mask.any()]
-    detector.remember(good[:4])
-    found = detector.predict([*good[4:], *(one.image for one in bad)])
-    labels = [0] * len(good[4:]) + [1] * len(bad)
-    assert roc_auc_score(labels, found.score.numpy()) > 0.7
-    shuffled = np.random.default_rng(0).permutation(labels)
-    assert abs(roc_auc_score(shuffled, found.score.numpy()) - 0.5) < 0.25
+    check_good_parts_tell(detector)
